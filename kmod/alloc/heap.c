@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A heap as a whole: its making and end, and the registry of all heaps.
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+struct xarray karena_heaps = XARRAY_INIT(karena_heaps, XA_FLAGS_ALLOC1);
+static u32 next_id;
+
+int karena_heap_init(struct karena_heap *heap, const char *name,
+		     const struct karena_backing *backing)
+{
+	heap->tiny = alloc_percpu_gfp(struct karena_tiny_cache, GFP_KERNEL | heap->gfp);
+	if (!heap->tiny)
+		return -ENOMEM;
+	heap->backing = backing;
+	spin_lock_init(&heap->lock);
+	INIT_LIST_HEAD(&heap->spans);
+	mt_init_flags(&heap->mapped, MT_FLAGS_USE_RCU);
+	INIT_WORK(&heap->trim_work, karena_mheap_trim_work);
+	init_llist_head(&heap->retired);
+	mutex_init(&heap->reap_lock);
+	refcount_set(&heap->ref, 1);
+	heap->uid = current_uid();
+	heap->pid = get_pid(task_tgid(current));
+	strscpy(heap->name, name, sizeof(heap->name));
+	return 0;
+}
+
+/* Shows a complete heap to others, under a number of its own. */
+int karena_heap_register(struct karena_heap *heap)
+{
+	int err = xa_alloc_cyclic(&karena_heaps, &heap->id, heap, xa_limit_31b,
+				  &next_id, GFP_KERNEL);
+
+	if (err < 0) {
+		/* It may have been set before it failed. */
+		heap->id = 0;
+		return err;
+	}
+	return 0;
+}
+
+/* Heap number @id, or with @next the first one above it, with a reference. */
+struct karena_heap *karena_heap_find(u32 id, bool next)
+{
+	unsigned long index = id;
+	struct karena_heap *heap;
+
+	xa_lock(&karena_heaps);
+	heap = xa_load(&karena_heaps, index);
+	if (next)
+		heap = xa_find_after(&karena_heaps, &index, ULONG_MAX, XA_PRESENT);
+	while (heap && !refcount_inc_not_zero(&heap->ref))
+		heap = next ? xa_find_after(&karena_heaps, &index, ULONG_MAX, XA_PRESENT) : NULL;
+	xa_unlock(&karena_heaps);
+	return heap;
+}
+
+/* Gives back all that karena_heap_init() and use have brought.  May sleep. */
+void karena_heap_teardown(struct karena_heap *heap)
+{
+	struct karena_span *span, *next;
+	unsigned int spc;
+
+	if (heap->id)
+		xa_erase(&karena_heaps, heap->id);
+	cancel_work_sync(&heap->trim_work);
+	for (spc = 0; spc < KARENA_NR_SPC; spc++)
+		if (heap->central[spc])
+			karena_central_delete(heap->central[spc]);
+	karena_types_delete(heap);
+	/* Nobody looks anything up any more. */
+	mtree_destroy(&heap->mapped);
+	karena_large_reap(heap);
+	list_for_each_entry_safe(span, next, &heap->spans, all) {
+		karena_span_discard(span);
+		cond_resched();
+	}
+	karena_mheap_trim(heap, 0);
+	free_percpu(heap->tiny);
+	put_pid(heap->pid);
+	WARN_ON_ONCE(atomic_long_read(&heap->held));
+}
+
+/**
+ * karena_heap_create - make a heap for kernel use
+ * @name: shown by tools; cut to 31 characters
+ * @attr: limit and accounting, NULL for none
+ *
+ * Context: process context, may sleep.
+ * Return: the heap, with one reference, or ERR_PTR(-ENOMEM).
+ */
+struct karena_heap *karena_heap_create(const char *name, const struct karena_heap_attr *attr)
+{
+	struct karena_heap *heap = kzalloc(sizeof(*heap), GFP_KERNEL);
+	int err;
+
+	if (!heap)
+		return ERR_PTR(-ENOMEM);
+	heap->base = PAGE_OFFSET;
+	heap->map = karena_kernel_map;
+	heap->limit = attr && attr->limit ? attr->limit >> KARENA_PAGE_SHIFT : LONG_MAX;
+	heap->gfp = attr && attr->account ? __GFP_ACCOUNT : 0;
+	err = karena_heap_init(heap, name, &karena_kernel_backing);
+	if (err)
+		goto free_heap;
+	err = karena_heap_register(heap);
+	if (!err)
+		return heap;
+	karena_heap_teardown(heap);
+free_heap:
+	kfree(heap);
+	return ERR_PTR(err);
+}
+EXPORT_SYMBOL_GPL(karena_heap_create);
+
+/**
+ * karena_heap_get - take one more reference to a heap
+ * @heap: heap of which the caller holds a reference
+ *
+ * Context: any.
+ * Return: @heap.
+ */
+struct karena_heap *karena_heap_get(struct karena_heap *heap)
+{
+	refcount_inc(&heap->ref);
+	return heap;
+}
+EXPORT_SYMBOL_GPL(karena_heap_get);
+
+/**
+ * karena_heap_put - drop a reference to a heap
+ * @heap: heap, or NULL
+ *
+ * With the last one the heap goes, and all of its objects with it.
+ *
+ * Context: process context, may sleep.
+ */
+void karena_heap_put(struct karena_heap *heap)
+{
+	if (!heap || !refcount_dec_and_test(&heap->ref))
+		return;
+	karena_heap_teardown(heap);
+	heap->backing->destroy(heap);
+}
+EXPORT_SYMBOL_GPL(karena_heap_put);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The parts of the allocator, from the bottom up:
+ *
+ *	runs      free ranges of pages, address-ordered, coalescing
+ *	pagemap   page -> span, without a lock
+ *	backing   where memory comes from: the kernel's page allocator for kernel
+ *		  heaps, the same plus a window of addresses for user heaps
+ *	mheap     pages for spans: runs over a backing, with the heap's limit
+ *	span      pages cut into objects of one class
+ *	mcentral  the spans of one span class, and the depot of magazines
+ *	mcache    magazines of one CPU
+ *	tiny, large  what is too small or too big for a class of its own
+ *	object, bulk  allocation and free, fast path first
+ *	heap      all of it together
+ *
+ * An address is what the user of the heap sees: a kernel address in a kernel
+ * heap, an address in the window in a user heap.  Pages are counted from the
+ * heap's base, in units of KARENA_PAGE_SIZE.
+ */
+#ifndef _KARENA_ALLOC_INTERNAL_H
+#define _KARENA_ALLOC_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/maple_tree.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/rbtree.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "kmod/compat/compat.h"
+#include "kmod/karena.h"
+#include "fast.h"
+#include "sizeclass.h"
+
+#ifdef CONFIG_PREEMPT_RT
+#error "karena takes spinlocks with preemption off and in interrupts: not for PREEMPT_RT yet"
+#endif
+static_assert(BITS_PER_LONG == 64);
+static_assert(PAGE_SIZE <= KARENA_PAGE_SIZE);
+
+#define KARENA_CHUNK_ORDER	4	/* largest contiguous piece asked for by default */
+#define KARENA_CHUNK_PAGES	(PAGE_SIZE << KARENA_CHUNK_ORDER >> KARENA_PAGE_SHIFT)
+
+/* Machine pages in a page. */
+#define KARENA_SUBPAGES		(KARENA_PAGE_SIZE / PAGE_SIZE)
+#define KARENA_PAGE_ORDER	(KARENA_PAGE_SHIFT - PAGE_SHIFT)
+
+/*
+ * Span class: twice the size class, plus 1 for objects that hold no pointers.
+ * The tiny allocator's blocks are of class 16 B noscan, but keep to themselves.
+ */
+#define KARENA_SPC(class, noscan)	((class) * 2 + !!(noscan))
+#define KARENA_SPC_TINY			(KARENA_NR_CLASSES * 2)
+#define KARENA_NR_SPC			(KARENA_SPC_TINY + 1)
+#define KARENA_TINY_SIZE		16
+#define KARENA_TINY_CLASS		2
+
+/* A range of pages: free and in a tree, or the pages of one span. */
+struct karena_run {
+	struct rb_node node;
+	unsigned long start;
+	unsigned long npages;
+	unsigned long subtree_max;	/* largest npages at or below this node */
+	bool zeroed;			/* its memory is: just come from the backing */
+};
+
+struct karena_runs {
+	struct rb_root root;
+	unsigned long npages;		/* in all runs */
+};
+
+/* All spans of one span class in a heap, and the depot of its magazines. */
+struct karena_central {
+	struct karena_mcache __percpu *cache;
+	struct karena_heap *heap;
+	u32 size;
+	u16 spc;
+	u8 class;
+	struct llist_head drained;	/* magazines taken from CPUs */
+
+	spinlock_t lock;		/* all below */
+	struct list_head partial;	/* spans with free slots */
+	struct list_head full_mags;	/* magazines with something in them */
+	struct list_head empty_mags;
+	u32 nr_full_mags;
+	u32 nr_empty_mags;
+	u32 nr_empty_spans;		/* on partial, with no object out */
+	u64 nr_spans;
+	u64 nr_free;			/* slots in spans */
+	u64 allocs;			/* those that went past the magazines */
+	u64 frees;
+	u64 refills;
+	u64 flushes;
+};
+
+/* The block that a CPU cuts tiny objects from; guarded like karena_mcache. */
+struct karena_tiny_cache {
+	u32 busy;
+	unsigned long block;		/* its address, 0 for none */
+	u16 *map;			/* its word, see tiny.c */
+	unsigned long drained;		/* the block before, to be let go of */
+};
+
+struct karena_heap;
+
+/**
+ * struct karena_backing - where a heap's memory comes from
+ * @grow: @n contiguous pages and whatever came with them; the rest goes to
+ *	heap->free.  NULL when there are none.
+ * @release: give back the memory of a run that is in no tree, and the run
+ * @publish: tell the user of the heap that the pages of @run hold objects of
+ *	this value (1 + span class, 0 for none any more); may be NULL
+ * @clear: zero memory that is mapped at an address of the heap
+ * @charge: charge @n pages to whom they belong, beyond the heap's own limit;
+ *	may be NULL
+ * @uncharge: take that back; may be NULL
+ * @destroy: free the heap itself, after karena_heap_teardown()
+ */
+struct karena_backing {
+	struct karena_run *(*grow)(struct karena_heap *heap, unsigned long n, gfp_t gfp);
+	void (*release)(struct karena_heap *heap, struct karena_run *run);
+	int (*publish)(struct karena_heap *heap, struct karena_run *run, u16 value);
+	void (*clear)(struct karena_heap *heap, unsigned long addr, size_t size);
+	int (*charge)(struct karena_heap *heap, unsigned long n);
+	void (*uncharge)(struct karena_heap *heap, unsigned long n);
+	void (*destroy)(struct karena_heap *heap);
+};
+
+struct karena_heap {
+	/* Read by the fast path, written once. */
+	unsigned long base;
+	struct karena_pagemap *map;
+	const struct karena_backing *backing;
+	bool user;
+	gfp_t gfp;			/* added to each allocation's */
+	struct karena_central *central[KARENA_NR_SPC];
+	struct karena_tiny_cache __percpu *tiny;
+	struct hlist_head types;	/* heap->lock */
+
+	/* Page heap: mheap.c. */
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	struct karena_runs free;	/* pages with memory, in no span */
+	struct list_head spans;
+	struct maple_tree mapped;	/* spans from vmalloc(), by address */
+	u64 nr_spans;
+	u64 span_pages;
+	u64 large_live;			/* objects */
+	u64 large_bytes;
+	u64 large_allocs;
+	u64 large_frees;
+	atomic_long_t held;		/* pages of memory, spans and free */
+	unsigned long limit;		/* of held */
+	struct work_struct trim_work;
+	struct llist_head retired;	/* large objects to unmap */
+	struct mutex reap_lock;		/* who unmaps them, or trims */
+
+	atomic64_t failed;
+	atomic64_t rejects[KARENA_NR_REJECT];
+	atomic64_t tiny_allocs;
+	atomic64_t tiny_frees;
+	unsigned long reported;		/* bit 0: a wrong free was reported */
+	atomic_long_t meta;		/* bytes of metadata */
+
+	refcount_t ref;
+	u32 id;
+	kuid_t uid;
+	struct pid *pid;
+	char name[KARENA_NAME_LEN];
+};
+
+/* runs.c */
+struct karena_run *karena_run_new(unsigned long start, unsigned long npages, gfp_t gfp);
+void karena_run_delete(struct karena_run *run);
+void karena_runs_insert(struct karena_runs *runs, struct karena_run *run);
+struct karena_run *karena_runs_take(struct karena_runs *runs, unsigned long n,
+				    struct karena_run *spare);
+struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long max,
+					 struct karena_run *spare);
+int karena_runs_init(void);
+void karena_runs_exit(void);
+
+/* pagemap.c */
+extern struct karena_pagemap *karena_kernel_map;
+struct karena_pagemap *karena_pagemap_new(unsigned long npages, gfp_t gfp);
+void karena_pagemap_delete(struct karena_pagemap *map);
+int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
+			    unsigned long n, gfp_t gfp);
+void karena_pagemap_set(struct karena_pagemap *map, const struct karena_run *run,
+			struct karena_span *span);
+
+/* mheap.c */
+struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n, gfp_t gfp);
+void karena_mheap_free(struct karena_heap *heap, struct karena_run *run);
+void karena_mheap_trim(struct karena_heap *heap, unsigned long keep);
+void karena_mheap_trim_work(struct work_struct *work);
+bool karena_add_below(atomic_long_t *counter, unsigned long n, unsigned long limit);
+int karena_mheap_charge(struct karena_heap *heap, unsigned long n);
+void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n);
+
+/* backing.c */
+extern const struct karena_backing karena_kernel_backing;
+
+/* span.c */
+struct karena_span *karena_span_new(struct karena_heap *heap,
+				    struct karena_central *central,
+				    struct karena_run *run, size_t large_size, gfp_t gfp);
+struct karena_run *karena_span_retire(struct karena_span *span);
+void karena_span_delete(struct karena_span *span);
+void karena_span_discard(struct karena_span *span);
+
+static __always_inline struct karena_span *
+karena_span_at(struct karena_heap *heap, unsigned long addr)
+{
+	return karena_map_span(heap->map, heap->base, addr);
+}
+
+/* mcentral.c */
+struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int spc, gfp_t gfp);
+void karena_central_delete(struct karena_central *central);
+unsigned int karena_central_take(struct karena_central *central, struct karena_slot *slots,
+				 unsigned int n, gfp_t gfp);
+void karena_central_put(struct karena_central *central, struct karena_slot *slots,
+			unsigned int n);
+struct karena_magazine *karena_depot_get_full(struct karena_central *central, gfp_t gfp);
+struct karena_magazine *karena_depot_get_empty(struct karena_central *central, gfp_t gfp);
+void karena_depot_put(struct karena_central *central, struct karena_magazine *mag);
+void karena_central_drain(struct karena_central *central);
+extern struct karena_magazine karena_no_magazine;
+
+/* mcache.c */
+bool karena_mcache_alloc(struct karena_central *central, struct karena_slot *slot, gfp_t gfp);
+void karena_mcache_free(struct karena_central *central, struct karena_slot slot);
+void karena_mcache_drain(struct karena_central *central, unsigned int cpu);
+void karena_mcache_collect(struct karena_central *central);
+
+/* object.c */
+unsigned long karena_alloc_addr(struct karena_heap *heap, size_t size,
+				unsigned int flags, gfp_t gfp);
+enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr);
+size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr);
+void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_reject why);
+
+/* type.c */
+void karena_types_delete(struct karena_heap *heap);
+
+/* tiny.c */
+unsigned long karena_tiny_alloc(struct karena_heap *heap, size_t size, gfp_t gfp);
+enum karena_reject karena_tiny_free(struct karena_span *span, u32 index,
+				    unsigned int offset, bool *last);
+size_t karena_tiny_usable(struct karena_span *span, u32 index, unsigned int offset);
+void karena_tiny_drain(struct karena_heap *heap, unsigned int cpu);
+void karena_tiny_collect(struct karena_heap *heap, unsigned int cpu);
+
+/* large.c */
+unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
+				 unsigned int flags, gfp_t gfp);
+enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr);
+size_t karena_large_usable(struct karena_heap *heap, unsigned long addr);
+void karena_large_reap(struct karena_heap *heap);
+
+/* reclaim.c */
+void karena_reclaim(struct karena_heap *heap);
+int karena_hotplug_init(void);
+void karena_hotplug_exit(void);
+
+/* heap.c */
+extern struct xarray karena_heaps;
+int karena_heap_init(struct karena_heap *heap, const char *name,
+		     const struct karena_backing *backing);
+int karena_heap_register(struct karena_heap *heap);
+struct karena_heap *karena_heap_find(u32 id, bool next);
+void karena_heap_teardown(struct karena_heap *heap);
+
+#endif /* _KARENA_ALLOC_INTERNAL_H */

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The central of a span class: spans with free slots, and the depot of
+ * magazines that goes between them and the CPUs (Bonwick and Adams, "Magazines
+ * and Vmem", USENIX 2001, section 3).  Its lock protects the lists, the bitmaps
+ * of free slots and the counters; see mheap.c for the order.
+ *
+ * The depot keeps whole magazines, so that a CPU which frees what another one
+ * allocates, or a burst of either, moves 128 objects for one lock.
+ */
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* Most bytes, and most magazines, that a depot keeps; two magazines in any case. */
+#define DEPOT_BYTES	SZ_1M
+#define DEPOT_MAGS	64
+
+/* What a refill makes spans for, where it finds less free. */
+#define REFILL_BYTES	SZ_64K
+
+/* Stands in for a magazine: nothing in it and no room. */
+struct karena_magazine karena_no_magazine;
+
+static unsigned int depot_limit(struct karena_central *central)
+{
+	unsigned int cap = karena_class_magazine(central->class);
+
+	return clamp(DEPOT_BYTES / (cap * central->size), 2u, (unsigned int)DEPOT_MAGS);
+}
+
+static void init_caches(struct karena_central *central)
+{
+	struct karena_mcache *mc;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		mc = per_cpu_ptr(central->cache, cpu);
+		mc->loaded = &karena_no_magazine;
+		mc->previous = &karena_no_magazine;
+	}
+}
+
+static struct karena_central *central_new(struct karena_heap *heap, unsigned int spc, gfp_t gfp)
+{
+	struct karena_central *central = kzalloc(sizeof(*central), gfp);
+
+	if (!central)
+		return NULL;
+	central->cache = alloc_percpu_gfp(struct karena_mcache, gfp);
+	if (!central->cache) {
+		kfree(central);
+		return NULL;
+	}
+	central->heap = heap;
+	central->spc = spc;
+	central->class = spc == KARENA_SPC_TINY ? KARENA_TINY_CLASS : spc / 2;
+	central->size = karena_class_size[central->class];
+	init_llist_head(&central->drained);
+	spin_lock_init(&central->lock);
+	INIT_LIST_HEAD(&central->partial);
+	INIT_LIST_HEAD(&central->full_mags);
+	INIT_LIST_HEAD(&central->empty_mags);
+	init_caches(central);
+	return central;
+}
+
+static void free_magazine(struct karena_central *central, struct karena_magazine *mag)
+{
+	if (mag == &karena_no_magazine)
+		return;
+	atomic_long_sub(struct_size(mag, slot, mag->cap), &central->heap->meta);
+	kfree(mag);
+}
+
+static struct karena_magazine *new_magazine(struct karena_central *central, gfp_t gfp)
+{
+	unsigned int cap = karena_class_magazine(central->class);
+	struct karena_magazine *mag;
+
+	mag = kmalloc(struct_size(mag, slot, cap), gfp | __GFP_NOWARN);
+	if (!mag)
+		return NULL;
+	mag->nr = 0;
+	mag->cap = cap;
+	atomic_long_add(struct_size(mag, slot, cap), &central->heap->meta);
+	return mag;
+}
+
+/* Throws magazines away, whatever is in them; the heap is going. */
+void karena_central_delete(struct karena_central *central)
+{
+	struct karena_magazine *mag, *next;
+	struct karena_mcache *mc;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		mc = per_cpu_ptr(central->cache, cpu);
+		free_magazine(central, mc->loaded);
+		free_magazine(central, mc->previous);
+	}
+	list_for_each_entry_safe(mag, next, &central->full_mags, list)
+		free_magazine(central, mag);
+	list_for_each_entry_safe(mag, next, &central->empty_mags, list)
+		free_magazine(central, mag);
+	free_percpu(central->cache);
+	kfree(central);
+}
+
+/* The central of a span class, made on first use; NULL without memory. */
+struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int spc, gfp_t gfp)
+{
+	struct karena_central *central, *old;
+
+	/* Pairs with the cmpxchg below: a central is complete when it is seen. */
+	central = READ_ONCE(heap->central[spc]);
+	if (likely(central))
+		return central;
+	central = central_new(heap, spc, gfp);
+	if (!central)
+		return NULL;
+	old = cmpxchg(&heap->central[spc], NULL, central);
+	if (old) {
+		karena_central_delete(central);
+		return old;
+	}
+	return central;
+}
+
+static void take_slot(struct karena_span *span, u32 index, struct karena_slot *slot)
+{
+	slot->addr = span->base + (unsigned long)index * span->size;
+	slot->state = &span->state[index];
+	/* Plain to the reader: it gets the slot through a lock or a magazine. */
+	WRITE_ONCE(*slot->state, KARENA_CACHED);
+}
+
+/* Up to @n free slots of a span. */
+static unsigned int span_take(struct karena_span *span, struct karena_slot *slots,
+			      unsigned int n)
+{
+	unsigned int got = 0, word = span->hint, bit;
+	unsigned long bits;
+
+	n = min(n, span->nfree);
+	for (; got < n; word++) {
+		for (bits = span->free[word]; bits && got < n; bits &= bits - 1) {
+			bit = word * BITS_PER_LONG + __ffs(bits);
+			take_slot(span, bit, &slots[got++]);
+		}
+		span->free[word] = bits;
+		span->hint = word;
+	}
+	span->nfree -= got;
+	return got;
+}
+
+static unsigned int take_locked(struct karena_central *central, struct karena_slot *slots,
+				unsigned int n)
+{
+	struct karena_span *span;
+	unsigned int got = 0;
+
+	while (got < n) {
+		span = list_first_entry_or_null(&central->partial, struct karena_span, list);
+		if (!span)
+			break;
+		if (span->nfree == span->nelems)
+			central->nr_empty_spans--;
+		got += span_take(span, slots + got, n - got);
+		if (!span->nfree)
+			list_del_init(&span->list);
+	}
+	central->nr_free -= got;
+	return got;
+}
+
+static bool add_span(struct karena_central *central, gfp_t gfp)
+{
+	struct karena_heap *heap = central->heap;
+	struct karena_span *span;
+	struct karena_run *run;
+	unsigned long flags;
+
+	run = karena_mheap_alloc(heap, karena_class_pages[central->class], gfp);
+	if (!run)
+		return false;
+	span = karena_span_new(heap, central, run, 0, gfp);
+	if (!span) {
+		karena_mheap_free(heap, run);
+		return false;
+	}
+	karena_pagemap_set(heap->map, run, span);
+	spin_lock_irqsave(&central->lock, flags);
+	list_add_tail(&span->list, &central->partial);
+	central->nr_empty_spans++;
+	central->nr_spans++;
+	central->nr_free += span->nelems;
+	spin_unlock_irqrestore(&central->lock, flags);
+	return true;
+}
+
+static unsigned int take(struct karena_central *central, struct karena_slot *slots,
+			 unsigned int n)
+{
+	unsigned long flags;
+	unsigned int got;
+
+	spin_lock_irqsave(&central->lock, flags);
+	got = take_locked(central, slots, n);
+	central->refills += !!got;
+	spin_unlock_irqrestore(&central->lock, flags);
+	return got;
+}
+
+/*
+ * Takes up to @n slots from spans, at least one unless memory is out.  The spans
+ * that are not needed for the first slot are asked for without a fight.
+ */
+unsigned int karena_central_take(struct karena_central *central, struct karena_slot *slots,
+				 unsigned int n, gfp_t gfp)
+{
+	unsigned int enough = clamp(REFILL_BYTES / central->size, 1u, n);
+	unsigned int got = take(central, slots, n);
+	gfp_t easy = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
+
+	while (got < enough && add_span(central, got ? easy : gfp))
+		got += take(central, slots + got, n - got);
+	return got;
+}
+
+/* Gives one slot back to its span; true if the span has all of its slots then. */
+static bool put_slot(struct karena_central *central, struct karena_slot *slot)
+{
+	struct karena_span *span = karena_span_at(central->heap, slot->addr);
+	u32 index = slot->state - span->state;
+
+	/* In two magazines: freed twice at the same instant. */
+	if (READ_ONCE(*slot->state) != KARENA_CACHED) {
+		karena_reject(central->heap, slot->addr, KARENA_REJECT_DOUBLE);
+		return false;
+	}
+	__set_bit(index, span->free);
+	WRITE_ONCE(*slot->state, KARENA_FREE);
+	span->hint = min_t(u32, span->hint, index / BITS_PER_LONG);
+	central->nr_free++;
+	if (!span->nfree++)
+		list_add(&span->list, &central->partial);
+	return span->nfree == span->nelems;
+}
+
+/* Keeps one empty span for the next refill, takes any other off into @gone. */
+static void span_emptied(struct karena_central *central, struct karena_span *span,
+			 struct list_head *gone)
+{
+	if (!central->nr_empty_spans) {
+		central->nr_empty_spans++;
+		list_move_tail(&span->list, &central->partial);
+		return;
+	}
+	list_move(&span->list, gone);
+	central->nr_spans--;
+	central->nr_free -= span->nelems;
+}
+
+static void delete_spans(struct list_head *gone)
+{
+	struct karena_span *span, *next;
+
+	list_for_each_entry_safe(span, next, gone, list)
+		karena_span_delete(span);
+}
+
+/* Gives slots back to their spans, and whole free spans to the page heap. */
+void karena_central_put(struct karena_central *central, struct karena_slot *slots,
+			unsigned int n)
+{
+	struct karena_span *span;
+	unsigned long flags;
+	LIST_HEAD(gone);
+	unsigned int i;
+
+	spin_lock_irqsave(&central->lock, flags);
+	for (i = 0; i < n; i++) {
+		if (!put_slot(central, &slots[i]))
+			continue;
+		span = karena_span_at(central->heap, slots[i].addr);
+		span_emptied(central, span, &gone);
+	}
+	central->flushes++;
+	spin_unlock_irqrestore(&central->lock, flags);
+	delete_spans(&gone);
+}
+
+static struct karena_magazine *pop_magazine(struct list_head *list, u32 *nr)
+{
+	struct karena_magazine *mag;
+
+	mag = list_first_entry_or_null(list, struct karena_magazine, list);
+	if (mag) {
+		list_del(&mag->list);
+		(*nr)--;
+	}
+	return mag;
+}
+
+/* An empty magazine; NULL without memory. */
+struct karena_magazine *karena_depot_get_empty(struct karena_central *central, gfp_t gfp)
+{
+	struct karena_magazine *mag;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	mag = pop_magazine(&central->empty_mags, &central->nr_empty_mags);
+	spin_unlock_irqrestore(&central->lock, flags);
+	return mag ? mag : new_magazine(central, gfp);
+}
+
+/* A magazine with at least one object, from the depot or filled from spans. */
+struct karena_magazine *karena_depot_get_full(struct karena_central *central, gfp_t gfp)
+{
+	struct karena_magazine *mag;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	mag = pop_magazine(&central->full_mags, &central->nr_full_mags);
+	spin_unlock_irqrestore(&central->lock, flags);
+	if (mag)
+		return mag;
+	mag = karena_depot_get_empty(central, gfp);
+	if (!mag)
+		return NULL;
+	mag->nr = karena_central_take(central, mag->slot, mag->cap, gfp);
+	if (mag->nr)
+		return mag;
+	karena_depot_put(central, mag);
+	return NULL;
+}
+
+static bool depot_keep(struct karena_central *central, struct karena_magazine *mag)
+{
+	struct list_head *list = mag->nr ? &central->full_mags : &central->empty_mags;
+	u32 *nr = mag->nr ? &central->nr_full_mags : &central->nr_empty_mags;
+	bool room;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	room = *nr < depot_limit(central);
+	if (room) {
+		list_add(&mag->list, list);
+		(*nr)++;
+	}
+	spin_unlock_irqrestore(&central->lock, flags);
+	return room;
+}
+
+/* Takes a magazine back; what the depot has no room for goes to the spans. */
+void karena_depot_put(struct karena_central *central, struct karena_magazine *mag)
+{
+	if (mag == &karena_no_magazine || depot_keep(central, mag))
+		return;
+	if (mag->nr) {
+		karena_central_put(central, mag->slot, mag->nr);
+		mag->nr = 0;
+		if (depot_keep(central, mag))
+			return;
+	}
+	free_magazine(central, mag);
+}
+
+static struct karena_magazine *pop_any(struct karena_central *central)
+{
+	struct karena_magazine *mag;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	mag = pop_magazine(&central->full_mags, &central->nr_full_mags);
+	if (!mag)
+		mag = pop_magazine(&central->empty_mags, &central->nr_empty_mags);
+	spin_unlock_irqrestore(&central->lock, flags);
+	return mag;
+}
+
+/* Empty spans are behind all others on the list: new ones, and kept ones. */
+static struct karena_span *pop_empty_span(struct karena_central *central)
+{
+	struct karena_span *span = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	if (central->nr_empty_spans) {
+		span = list_last_entry(&central->partial, struct karena_span, list);
+		list_del(&span->list);
+		central->nr_empty_spans--;
+		central->nr_spans--;
+		central->nr_free -= span->nelems;
+	}
+	spin_unlock_irqrestore(&central->lock, flags);
+	return span;
+}
+
+/* Empties the depot into the spans, and gives all empty spans back. */
+void karena_central_drain(struct karena_central *central)
+{
+	struct karena_magazine *mag;
+	struct karena_span *span;
+
+	while ((mag = pop_any(central))) {
+		if (mag->nr)
+			karena_central_put(central, mag->slot, mag->nr);
+		free_magazine(central, mag);
+	}
+	while ((span = pop_empty_span(central)))
+		karena_span_delete(span);
+}

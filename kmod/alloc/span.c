@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Spans: a run of pages cut into objects of one class, and what is known of
+ * each of them.  The pagemap leads to a span from when it is complete until
+ * its last object is back; it goes away by RCU, so that a wrong free that is
+ * just looking at it stays harmless.
+ */
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static unsigned int span_value(const struct karena_span *span)
+{
+	return 1 + (span->central ? span->central->spc : 0);
+}
+
+static size_t span_bytes(u32 nelems, bool tiny)
+{
+	size_t bytes = struct_size_t(struct karena_span, free, BITS_TO_LONGS(nelems));
+
+	/* One state more, never LIVE: of what is behind the last object. */
+	return bytes + (nelems + 1) * (1 + (tiny ? sizeof(u16) : 0));
+}
+
+static void span_init_small(struct karena_span *span, struct karena_central *central)
+{
+	u32 nelems = karena_class_objects[central->class];
+	bool tiny = central->spc == KARENA_SPC_TINY;
+
+	span->central = central;
+	span->size = central->size;
+	span->magic = karena_class_magic[central->class];
+	span->nelems = nelems;
+	span->nfree = nelems;
+	bitmap_set(span->free, 0, nelems);
+	if (tiny)
+		span->tiny = (u16 *)&span->free[BITS_TO_LONGS(nelems)];
+	span->state = (u8 *)&span->free[BITS_TO_LONGS(nelems)] +
+		      (tiny ? (nelems + 1) * sizeof(u16) : 0);
+}
+
+static void span_init_large(struct karena_span *span, size_t size)
+{
+	span->large_size = size;
+	span->nelems = 1;
+	span->state = (u8 *)&span->free[1];
+}
+
+/* Makes @run a span: of @central's class, or without one, a large object. */
+struct karena_span *karena_span_new(struct karena_heap *heap,
+				    struct karena_central *central,
+				    struct karena_run *run, size_t large_size, gfp_t gfp)
+{
+	u32 nelems = central ? karena_class_objects[central->class] : 1;
+	bool tiny = central && central->spc == KARENA_SPC_TINY;
+	size_t bytes = span_bytes(nelems, tiny);
+	struct karena_span *span;
+	unsigned long flags;
+
+	span = kzalloc(bytes, gfp);
+	if (!span)
+		return NULL;
+	span->heap = heap;
+	span->run = run;
+	span->base = heap->base + (run->start << KARENA_PAGE_SHIFT);
+	if (central)
+		span_init_small(span, central);
+	else
+		span_init_large(span, large_size);
+	if (heap->backing->publish && heap->backing->publish(heap, run, span_value(span))) {
+		kfree(span);
+		return NULL;
+	}
+	atomic_long_add(bytes, &heap->meta);
+
+	spin_lock_irqsave(&heap->lock, flags);
+	list_add(&span->all, &heap->spans);
+	heap->nr_spans++;
+	heap->span_pages += run->npages;
+	if (!central) {
+		heap->large_live++;
+		heap->large_allocs++;
+		heap->large_bytes += large_size;
+	}
+	spin_unlock_irqrestore(&heap->lock, flags);
+	return span;
+}
+
+/*
+ * Takes a span out of the books; its run is the caller's again.  The caller has
+ * made sure that no object of it is anywhere.
+ */
+struct karena_run *karena_span_retire(struct karena_span *span)
+{
+	struct karena_heap *heap = span->heap;
+	struct karena_run *run = span->run;
+	unsigned long flags;
+
+	if (heap->backing->publish)
+		heap->backing->publish(heap, run, 0);
+	spin_lock_irqsave(&heap->lock, flags);
+	list_del(&span->all);
+	heap->nr_spans--;
+	heap->span_pages -= run->npages;
+	if (!span->central) {
+		heap->large_live--;
+		heap->large_frees++;
+		heap->large_bytes -= span->large_size;
+	}
+	spin_unlock_irqrestore(&heap->lock, flags);
+	atomic_long_sub(span_bytes(span->nelems, span->tiny), &heap->meta);
+	kfree_rcu(span, rcu);
+	return run;
+}
+
+void karena_span_delete(struct karena_span *span)
+{
+	struct karena_heap *heap = span->heap;
+
+	karena_pagemap_set(heap->map, span->run, NULL);
+	karena_mheap_free(heap, karena_span_retire(span));
+}

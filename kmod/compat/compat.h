@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between the kernels that karena builds for, and nothing else.
+ * The rest of the code reads as if written for the newest.  Features are probed
+ * for in probe.mk, which defines KARENA_HAVE_*.
+ */
+#ifndef _KARENA_COMPAT_H
+#define _KARENA_COMPAT_H
+
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+
+#ifndef KARENA_HAVE_VM_FLAGS_SET		/* 6.3 */
+static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
+				unsigned long clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#endif
+
+#ifndef struct_size_t				/* 6.5 */
+#define struct_size_t(type, member, count) \
+	struct_size((type *)NULL, member, count)
+#endif
+
+/* Functions of the inside that the unit tests call. */
+#if IS_ENABLED(CONFIG_KUNIT)
+#ifdef KARENA_HAVE_QUOTED_NS			/* 6.13 */
+#define KARENA_TEST_NS		"KARENA_INTERNAL"
+#else
+#define KARENA_TEST_NS		KARENA_INTERNAL
+#endif
+#define KARENA_EXPORT_TEST(sym)	EXPORT_SYMBOL_NS_GPL(sym, KARENA_TEST_NS)
+#else
+#define KARENA_EXPORT_TEST(sym)	static_assert(!__same_type(sym, void))
+#endif
+
+#endif /* _KARENA_COMPAT_H */

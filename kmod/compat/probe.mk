@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Looks into the kernel's headers for what compat.h has to bridge:
+# karena-probe HEADER,TEXT,MACRO defines MACRO if the header has the text.
+
+karena-probe = $(shell grep -qF -e '$(strip $2)' $(srctree)/include/linux/$(strip $1) && \
+	         echo -D$(strip $3))
+karena-comma := ,
+karena-open := (
+karena-close := )
+
+ccflags-y += $(call karena-probe, mm.h, vm_flags_mod, KARENA_HAVE_VM_FLAGS_SET)
+ccflags-y += $(call karena-probe, module.h, \
+	MODULE_INFO$(karena-open)import_ns$(karena-comma) ns$(karena-close), \
+	KARENA_HAVE_QUOTED_NS)

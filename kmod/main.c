@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karena: Go's memory manager as a kernel module.  Loading and unloading.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+
+#include "kmod/alloc/internal.h"
+#include "kmod/user/user.h"
+
+/*
+ * The pagemap of kernel heaps covers the linear mapping, and as much again for
+ * memory that is plugged in later; the top level costs 8 bytes for 4 MiB.
+ */
+static int __init kernel_map_init(void)
+{
+	unsigned long linear = (unsigned long)high_memory - PAGE_OFFSET;
+
+	karena_kernel_map = karena_pagemap_new(2 * (linear >> KARENA_PAGE_SHIFT), GFP_KERNEL);
+	return karena_kernel_map ? 0 : -ENOMEM;
+}
+
+static int __init karena_init(void)
+{
+	int err;
+
+	karena_user_init();
+	err = karena_runs_init();
+	if (err)
+		return err;
+	err = kernel_map_init();
+	if (err)
+		goto exit_runs;
+	err = karena_inode_init();
+	if (err)
+		goto delete_map;
+	err = karena_hotplug_init();
+	if (err)
+		goto exit_inode;
+	err = karena_chardev_init();
+	if (err)
+		goto exit_hotplug;
+	return 0;
+exit_hotplug:
+	karena_hotplug_exit();
+exit_inode:
+	karena_inode_exit();
+delete_map:
+	karena_pagemap_delete(karena_kernel_map);
+exit_runs:
+	karena_runs_exit();
+	return err;
+}
+
+static void __exit karena_exit(void)
+{
+	karena_chardev_exit();
+	/* It may hold the last reference of a heap, which has an inode. */
+	karena_hotplug_exit();
+	karena_inode_exit();
+	karena_pagemap_delete(karena_kernel_map);
+	/* Spans go by RCU; runs do not, but their cache must see them all back. */
+	rcu_barrier();
+	karena_runs_exit();
+}
+
+module_init(karena_init);
+module_exit(karena_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Go's memory manager: size-class heaps for the kernel and for processes");
+MODULE_AUTHOR("The karena authors");

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Numbers of a heap, gathered without stopping anybody.
+ */
+#ifndef _KARENA_OBSERVE_STATS_H
+#define _KARENA_OBSERVE_STATS_H
+
+#include "kmod/alloc/internal.h"
+
+void karena_stats_heap(struct karena_heap *heap, struct karena_heap_info *info);
+unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
+				struct karena_class_stat *stat);
+
+#endif /* _KARENA_OBSERVE_STATS_H */

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The control region: what a program may know of its heap without asking, in
+ * pages that it can only read.  The first page is struct karena_control, the
+ * others are the page-to-class map and made when they are first needed, by a span
+ * or by a look.  Each counts as a page of the user's.
+ */
+#include <linux/mm.h>
+
+#include "user.h"
+
+/* The map begins with a page of its own. */
+#define MAP_OFFSET	PAGE_SIZE
+#define ENTRIES		(PAGE_SIZE / sizeof(u16))
+
+#define CONTROL_GFP	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Page @pgoff of the region, with no reference of the caller's; NULL without memory. */
+struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	struct page *page = xa_load(&uh->control, pgoff), *old;
+
+	if (page)
+		return page;
+	if (karena_user_charge(uh->user, 1))
+		return NULL;
+	page = alloc_page(CONTROL_GFP);
+	if (!page)
+		goto uncharge;
+	old = xa_cmpxchg(&uh->control, pgoff, NULL, page, CONTROL_GFP & ~__GFP_ZERO);
+	if (!old) {
+		atomic_long_add(PAGE_SIZE, &uh->heap.meta);
+		return page;
+	}
+	__free_page(page);
+	page = xa_is_err(old) ? NULL : old;
+uncharge:
+	karena_user_uncharge(uh->user, 1);
+	return page;
+}
+
+/* Sets up to @n entries of one page of the map. */
+static void set_entries(struct page *page, unsigned int first, unsigned long n, u16 value)
+{
+	u16 *map = page_address(page);
+	unsigned int i;
+
+	/* User space reads it as it likes. */
+	for (i = first; i < ENTRIES && i - first < n; i++)
+		WRITE_ONCE(map[i], value);
+}
+
+/* Sets the map's entries for @run; fails with nothing set. */
+int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long i, end = run->start + run->npages;
+
+	for (i = run->start / ENTRIES; i <= (end - 1) / ENTRIES; i++)
+		if (!karena_control_page(uh, 1 + i))
+			return -ENOMEM;
+	for (i = run->start; i < end; i = round_down(i, ENTRIES) + ENTRIES) {
+		set_entries(karena_control_page(uh, 1 + i / ENTRIES), i % ENTRIES,
+			    end - i, value);
+		/* That much is large: not from where one may not sleep. */
+		if (end - i > 2 * ENTRIES)
+			cond_resched();
+	}
+	return 0;
+}
+
+int karena_control_init(struct karena_uheap *uh)
+{
+	struct karena_control *control;
+	struct page *page;
+
+	xa_init(&uh->control);
+	uh->control_size = MAP_OFFSET + PAGE_ALIGN(uh->npages * sizeof(u16));
+	page = karena_control_page(uh, 0);
+	if (!page)
+		return -ENOMEM;
+	control = page_address(page);
+	*control = (struct karena_control) {
+		.magic = KARENA_CONTROL_MAGIC,
+		.window = (u64)uh->npages << KARENA_PAGE_SHIFT,
+		.map_offset = MAP_OFFSET,
+		.map_entries = uh->npages,
+	};
+	return 0;
+}
+
+void karena_control_destroy(struct karena_uheap *uh)
+{
+	struct page *page;
+	unsigned long i;
+
+	xa_for_each(&uh->control, i, page) {
+		put_page(page);
+		karena_user_uncharge(uh->user, 1);
+	}
+	xa_destroy(&uh->control);
+}

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The calls of /dev/karena.  Each one copies its argument once, checks all of
+ * it, and only then does anything.  Handlers get a kernel copy, which goes back
+ * to the caller if they succeed; the size that the caller gave decides how much
+ * is taken and given (see uapi/karena.h).
+ */
+#include <linux/capability.h>
+#include <linux/ctype.h>
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/nospec.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "kmod/observe/stats.h"
+#include "user.h"
+
+/* The largest argument, and addresses that are handled at a time. */
+union karena_arg {
+	__u32 size;
+	struct karena_info info;
+	struct karena_classes classes;
+	struct karena_setup setup;
+	struct karena_alloc alloc;
+	struct karena_free free;
+	struct karena_usable usable;
+	struct karena_share share;
+	struct karena_heap_info heap_info;
+	struct karena_class_stats class_stats;
+};
+
+#define ADDR_BATCH	64u
+
+static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_info *info = &arg->info;
+
+	*info = (struct karena_info) {
+		.size = info->size,
+		.abi_version = KARENA_ABI_VERSION,
+		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE,
+		.page_size = KARENA_PAGE_SIZE,
+		.nr_classes = KARENA_NR_CLASSES,
+		.max_small = KARENA_MAX_SMALL,
+		.max_bulk = KARENA_MAX_BULK,
+		.min_window = KARENA_MIN_WINDOW,
+		.max_window = KARENA_MAX_WINDOW,
+		.default_window = KARENA_DEFAULT_WINDOW,
+	};
+	karena_user_info(info);
+	return 0;
+}
+
+static int do_classes(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_classes *classes = &arg->classes;
+	struct karena_class_info __user *out = u64_to_user_ptr(classes->classes);
+	unsigned int i, n = min_t(u32, classes->count, KARENA_NR_CLASSES);
+	struct karena_class_info info;
+
+	for (i = 0; i < n; i++) {
+		info = (struct karena_class_info) {
+			.object_size = karena_class_size[i],
+			.span_pages = karena_class_pages[i],
+			.span_objects = karena_class_objects[i],
+			.magazine = karena_class_magazine(i),
+		};
+		if (copy_to_user(out + i, &info, sizeof(info)))
+			return -EFAULT;
+	}
+	classes->count = KARENA_NR_CLASSES;
+	return 0;
+}
+
+static bool good_name(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < KARENA_NAME_LEN && name[i]; i++)
+		if (!isascii(name[i]) || !isprint(name[i]))
+			return false;
+	return i < KARENA_NAME_LEN;
+}
+
+static int check_setup(struct karena_setup *setup)
+{
+	if (setup->flags || setup->reserved)
+		return -EINVAL;
+	if (!setup->window)
+		setup->window = KARENA_DEFAULT_WINDOW;
+	if (setup->window < KARENA_MIN_WINDOW || setup->window > KARENA_MAX_WINDOW)
+		return -EINVAL;
+	setup->window = round_up(setup->window, KARENA_PAGE_SIZE);
+	if (!setup->limit)
+		setup->limit = setup->window;
+	if (setup->limit < KARENA_PAGE_SIZE || setup->limit > setup->window)
+		return -EINVAL;
+	return good_name(setup->name) ? 0 : -EINVAL;
+}
+
+static int do_setup(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_file *kf = file->private_data;
+	struct karena_setup *setup = &arg->setup;
+	struct karena_uheap *uh;
+	int err;
+
+	err = check_setup(setup);
+	if (err)
+		return err;
+	mutex_lock(&kf->lock);
+	if (kf->heap) {
+		err = -EBUSY;
+		goto unlock;
+	}
+	uh = karena_uheap_create(setup);
+	if (IS_ERR(uh)) {
+		err = PTR_ERR(uh);
+		goto unlock;
+	}
+	setup->base = uh->heap.base;
+	setup->control_size = uh->control_size;
+	setup->id = uh->heap.id;
+	/* What cannot be told did not happen. */
+	if (copy_to_user(uarg, setup, sizeof(*setup))) {
+		karena_heap_put(&uh->heap);
+		err = -EFAULT;
+		goto unlock;
+	}
+	file->f_mapping = uh->inode->i_mapping;
+	/* Pairs with smp_load_acquire() in karena_file_heap(). */
+	smp_store_release(&kf->heap, uh);
+unlock:
+	mutex_unlock(&kf->lock);
+	return err;
+}
+
+static void free_addrs(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		karena_free_addr(heap, addrs[i]);
+}
+
+/* @count objects or none; a fatal signal can come between. */
+static int alloc_all(struct karena_heap *heap, const struct karena_alloc *req,
+		     unsigned long *addrs)
+{
+	unsigned int n;
+
+	for (n = 0; n < req->count; n++) {
+		if (!(n % ADDR_BATCH))
+			cond_resched();
+		addrs[n] = fatal_signal_pending(current) ? 0 :
+			   karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
+		if (!addrs[n]) {
+			free_addrs(heap, n, addrs);
+			return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int check_alloc(const struct karena_alloc *req)
+{
+	static_assert(KARENA_ALLOC_NOZERO == KARENA_NOZERO);
+	static_assert(KARENA_ALLOC_NOSCAN == KARENA_NOSCAN);
+
+	if (req->flags & ~(KARENA_ALLOC_NOZERO | KARENA_ALLOC_NOSCAN) || req->reserved)
+		return -EINVAL;
+	if (!req->count || req->count > KARENA_MAX_BULK || !req->object_size)
+		return -EINVAL;
+	return 0;
+}
+
+static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_uheap *uh = karena_file_heap(file);
+	struct karena_alloc *req = &arg->alloc;
+	unsigned long one, *addrs = &one;
+	int err;
+
+	err = check_alloc(req);
+	if (err)
+		return err;
+	if (req->object_size > (u64)uh->npages << KARENA_PAGE_SHIFT)
+		return -ENOMEM;
+	if (req->count > 1)
+		addrs = kvmalloc_array(req->count, sizeof(*addrs),
+				       GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+				       __GFP_RETRY_MAYFAIL);
+	if (!addrs)
+		return -ENOMEM;
+	err = alloc_all(&uh->heap, req, addrs);
+	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
+				 req->count * sizeof(*addrs))) {
+		free_addrs(&uh->heap, req->count, addrs);
+		err = -EFAULT;
+	}
+	if (addrs != &one)
+		kvfree(addrs);
+	return err;
+}
+
+/*
+ * An address that a program gave, as one in its window whatever the CPU guesses;
+ * false if it is not in there.
+ */
+static bool in_window(struct karena_uheap *uh, u64 *addr)
+{
+	unsigned long size = uh->npages << KARENA_PAGE_SHIFT;
+	unsigned long offset = *addr - uh->heap.base;
+
+	if (offset >= size)
+		return false;
+	*addr = uh->heap.base + array_index_nospec(offset, size);
+	return true;
+}
+
+static enum karena_reject free_in_window(struct karena_uheap *uh, u64 addr)
+{
+	if (in_window(uh, &addr))
+		return karena_free_addr(&uh->heap, addr);
+	karena_reject(&uh->heap, addr, KARENA_REJECT_NOT_OBJECT);
+	return KARENA_REJECT_NOT_OBJECT;
+}
+
+static void free_one(struct karena_uheap *uh, struct karena_free *req,
+		     unsigned int index, u64 addr)
+{
+	enum karena_reject why;
+
+	if (!addr)
+		return;
+	why = free_in_window(uh, addr);
+	if (why == KARENA_REJECT_NONE)
+		return;
+	if (!req->rejected++) {
+		req->first_rejected = index;
+		req->reason = why;
+	}
+}
+
+static int do_free(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_uheap *uh = karena_file_heap(file);
+	struct karena_free *req = &arg->free;
+	u64 __user *in = u64_to_user_ptr(req->addrs);
+	unsigned long missing;
+	u64 addrs[ADDR_BATCH];
+	unsigned int i, j, n;
+
+	if (req->flags || !req->count || req->count > KARENA_MAX_BULK)
+		return -EINVAL;
+	req->rejected = 0;
+	req->first_rejected = 0;
+	req->reason = KARENA_REJECT_NONE;
+	for (i = 0; i < req->count; i += n) {
+		n = min(req->count - i, ADDR_BATCH);
+		missing = copy_from_user(addrs, in + i, n * sizeof(*addrs));
+		for (j = 0; j < n - DIV_ROUND_UP(missing, sizeof(*addrs)); j++)
+			free_one(uh, req, i + j, addrs[j]);
+		if (missing)
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int do_usable(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_uheap *uh = karena_file_heap(file);
+	struct karena_usable *req = &arg->usable;
+	u64 addr = req->addr;
+
+	if (req->flags)
+		return -EINVAL;
+	req->usable = in_window(uh, &addr) ? karena_usable_addr(&uh->heap, addr) : 0;
+	return req->usable ? 0 : -ENOENT;
+}
+
+/* How a shared descriptor is open: never with a right that @file has not got. */
+static int shared_mode(struct file *file, bool rdonly)
+{
+	if (!(file->f_mode & (rdonly ? FMODE_READ : FMODE_WRITE)))
+		return -EBADF;
+	if (rdonly)
+		return O_RDONLY;
+	return file->f_mode & FMODE_READ ? O_RDWR : O_WRONLY;
+}
+
+static int do_share(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_share *req = &arg->share;
+	int mode = shared_mode(file, req->flags & KARENA_SHARE_RDONLY);
+	struct file *shared;
+	int fd;
+
+	if (req->flags & ~KARENA_SHARE_RDONLY || req->reserved)
+		return -EINVAL;
+	if (mode < 0)
+		return mode;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	shared = karena_file_new(karena_file_heap(file), mode);
+	if (IS_ERR(shared)) {
+		put_unused_fd(fd);
+		return PTR_ERR(shared);
+	}
+	req->fd = fd;
+	/* A descriptor that cannot be told must not be there. */
+	if (copy_to_user(uarg, req, sizeof(*req))) {
+		fput(shared);
+		put_unused_fd(fd);
+		return -EFAULT;
+	}
+	fd_install(fd, shared);
+	return 0;
+}
+
+static bool may_see(struct karena_heap *heap)
+{
+	return (heap->user && uid_eq(heap->uid, current_uid())) ||
+	       ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+}
+
+/* The heap that a caller names, with a reference. */
+static struct karena_heap *named_heap(struct file *file, u32 id, bool next)
+{
+	struct karena_uheap *own = karena_file_heap(file);
+	struct karena_heap *heap;
+
+	if (!id && !next)
+		return own ? karena_heap_get(&own->heap) : ERR_PTR(-ENXIO);
+	while ((heap = karena_heap_find(id, next))) {
+		if (may_see(heap))
+			return heap;
+		id = heap->id;
+		karena_heap_put(heap);
+		if (!next)
+			break;
+	}
+	return ERR_PTR(-ENOENT);
+}
+
+static int do_heap_info(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap_info *info = &arg->heap_info;
+	u32 size = info->size, next = info->next;
+	struct karena_heap *heap;
+
+	if (next > 1)
+		return -EINVAL;
+	heap = named_heap(file, info->id, next);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	memset(info, 0, sizeof(*info));
+	info->size = size;
+	info->next = next;
+	info->id = heap->id;
+	info->kind = !heap->user;
+	info->uid = from_kuid_munged(current_user_ns(), heap->uid);
+	info->pid = pid_vnr(heap->pid);
+	if (heap->user) {
+		info->base = heap->base;
+		info->window = (u64)to_uheap(heap)->npages << KARENA_PAGE_SHIFT;
+		info->control_size = to_uheap(heap)->control_size;
+	}
+	karena_stats_heap(heap, info);
+	karena_heap_put(heap);
+	return 0;
+}
+
+static int do_class_stats(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_class_stats *req = &arg->class_stats;
+	struct karena_class_stat __user *out = u64_to_user_ptr(req->stats);
+	struct karena_class_stat stat;
+	struct karena_heap *heap;
+	unsigned int spc, n = 0;
+	int err = 0;
+
+	if (req->reserved)
+		return -EINVAL;
+	heap = named_heap(file, req->id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	/* Number 0 is no span class: there the large objects are. */
+	for (spc = 0; spc < KARENA_NR_SPC && !err; spc++) {
+		if (!karena_stats_class(heap, spc, &stat))
+			continue;
+		if (n < req->count && copy_to_user(out + n, &stat, sizeof(stat)))
+			err = -EFAULT;
+		n++;
+	}
+	req->count = n;
+	karena_heap_put(heap);
+	return err;
+}
+
+#define NEEDS_HEAP	BIT(0)
+#define NEEDS_WRITE	BIT(1)
+
+struct karena_call {
+	int (*handler)(struct file *file, union karena_arg *arg, void __user *uarg);
+	unsigned int cmd;
+	unsigned int needs;
+};
+
+static const struct karena_call calls[] = {
+	[_IOC_NR(KARENA_IOC_INFO)] = { do_info, KARENA_IOC_INFO, 0 },
+	[_IOC_NR(KARENA_IOC_CLASSES)] = { do_classes, KARENA_IOC_CLASSES, 0 },
+	[_IOC_NR(KARENA_IOC_SETUP)] = { do_setup, KARENA_IOC_SETUP, NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_ALLOC)] = { do_alloc, KARENA_IOC_ALLOC, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_FREE)] = { do_free, KARENA_IOC_FREE, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_USABLE)] = { do_usable, KARENA_IOC_USABLE, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_SHARE)] = { do_share, KARENA_IOC_SHARE, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_HEAP_INFO)] = { do_heap_info, KARENA_IOC_HEAP_INFO, 0 },
+	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
+};
+
+/* The call of a command; one that differs in size only is another version of it. */
+static const struct karena_call *find_call(unsigned int cmd)
+{
+	const unsigned int size_bits = _IOC_SIZEMASK << _IOC_SIZESHIFT;
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (nr >= ARRAY_SIZE(calls))
+		return NULL;
+	nr = array_index_nospec(nr, ARRAY_SIZE(calls));
+	return (cmd & ~size_bits) == (calls[nr].cmd & ~size_bits) ? &calls[nr] : NULL;
+}
+
+/* Sizes that the first version of the ABI had: nothing smaller is taken. */
+static bool good_size(const struct karena_call *call, u32 size)
+{
+	return size >= _IOC_SIZE(call->cmd) && size <= PAGE_SIZE;
+}
+
+static long run_call(const struct karena_call *call, struct file *file, void __user *uarg)
+{
+	size_t ksize = _IOC_SIZE(call->cmd);
+	union karena_arg arg = {};
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)uarg))
+		return -EFAULT;
+	if (!good_size(call, size))
+		return -EINVAL;
+	err = copy_struct_from_user(&arg, ksize, uarg, size);
+	if (err)
+		return err;
+	arg.size = min_t(size_t, size, ksize);
+	if (call->needs & NEEDS_WRITE && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (call->needs & NEEDS_HEAP && !karena_file_heap(file))
+		return -ENXIO;
+	err = call->handler(file, &arg, uarg);
+	if (err || !(_IOC_DIR(call->cmd) & _IOC_READ))
+		return err;
+	return copy_to_user(uarg, &arg, ksize) ? -EFAULT : 0;
+}
+
+long karena_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	const struct karena_call *call = find_call(cmd);
+
+	return call ? run_call(call, file, (void __user *)arg) : -ENOTTY;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapping a heap: the window at its one address, whole, shared; the control
+ * region below it, to read.  A mapping holds the descriptor's file and through
+ * it the heap; it has no state of its own that could be split or freed twice.
+ */
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/pagemap.h>
+
+#include "user.h"
+
+static vm_fault_t objects_fault(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	struct page *page;
+	vm_fault_t err;
+
+	if (vmf->pgoff >= uh->npages * KARENA_SUBPAGES)
+		return VM_FAULT_SIGBUS;
+	page = karena_window_page(uh, vmf->pgoff);
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	lock_page(page);
+	if (likely(page_folio(page)->mapping == uh->inode->i_mapping && !PageHWPoison(page))) {
+		vmf->page = page;
+		return VM_FAULT_LOCKED;
+	}
+	/* Broken memory; or it was released before the lock was ours: see window.c. */
+	err = PageHWPoison(page) ? VM_FAULT_HWPOISON : VM_FAULT_NOPAGE;
+	unlock_page(page);
+	put_page(page);
+	return err;
+}
+
+static vm_fault_t control_fault(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	pgoff_t pgoff = vmf->pgoff - (KARENA_OFF_CONTROL >> PAGE_SHIFT);
+	struct page *page;
+
+	if (pgoff >= uh->control_size >> PAGE_SHIFT)
+		return VM_FAULT_SIGBUS;
+	page = karena_control_page(uh, pgoff);
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	get_page(page);
+	vmf->page = page;
+	return 0;
+}
+
+static int refuse_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static int refuse_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static const struct vm_operations_struct objects_vm_ops = {
+	.fault = objects_fault,
+	.may_split = refuse_split,
+	.mremap = refuse_mremap,
+};
+
+static const struct vm_operations_struct control_vm_ops = {
+	.fault = control_fault,
+	.may_split = refuse_split,
+	.mremap = refuse_mremap,
+};
+
+/* Address and length of the region at a page offset; false if there is none. */
+static bool find_region(struct karena_uheap *uh, pgoff_t pgoff, unsigned long *place,
+			unsigned long *size)
+{
+	switch (pgoff) {
+	case KARENA_OFF_OBJECTS >> PAGE_SHIFT:
+		*place = uh->heap.base;
+		*size = uh->npages << KARENA_PAGE_SHIFT;
+		return true;
+	case KARENA_OFF_CONTROL >> PAGE_SHIFT:
+		*place = uh->control_base;
+		*size = uh->control_size;
+		return true;
+	default:
+		return false;
+	}
+}
+
+int karena_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct karena_uheap *uh = karena_file_heap(file);
+	bool control = vma->vm_pgoff == KARENA_OFF_CONTROL >> PAGE_SHIFT;
+	unsigned long place, size;
+
+	if (!uh)
+		return -ENXIO;
+	/* VM_MAYSHARE: VM_SHARED is taken off where the file is read-only. */
+	if (!find_region(uh, vma->vm_pgoff, &place, &size) || vma->vm_start != place ||
+	    vma->vm_end - vma->vm_start != size || !(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC || (control && vma->vm_flags & VM_WRITE))
+		return -EPERM;
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP,
+		     VM_MAYEXEC | (control ? VM_MAYWRITE : 0));
+	vma->vm_ops = control ? &control_vm_ops : &objects_vm_ops;
+	return 0;
+}
+
+/*
+ * The one place of each region.  What is there already is never mapped over; with
+ * MAP_FIXED it would be gone before karena_mmap() is asked, so whatever it would
+ * refuse is refused here.
+ */
+unsigned long karena_get_unmapped_area(struct file *file, unsigned long addr,
+				       unsigned long len, unsigned long pgoff,
+				       unsigned long flags)
+{
+	struct karena_uheap *uh = karena_file_heap(file);
+	unsigned long place, size;
+
+	if (!uh)
+		return -ENXIO;
+	if (!find_region(uh, pgoff, &place, &size) || len != size ||
+	    (flags & MAP_TYPE) == MAP_PRIVATE)
+		return -EINVAL;
+	if (flags & MAP_FIXED)
+		return addr == place ? addr : -EINVAL;
+	if (size > TASK_SIZE || place > TASK_SIZE - size)
+		return -ENOMEM;
+	if (find_vma_intersection(current->mm, place, place + size))
+		return -EEXIST;
+	return place;
+}

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The window of a user heap: a range of addresses, the same in each process,
+ * and the pages behind it.
+ *
+ * A page is in one of three states: bare (an address without memory), free
+ * (memory, in no span) and in a span.  Memory is brought when a span is made,
+ * so that running out of it is the failure of an allocation and never a signal.
+ *
+ * How a machine page gets mapped and goes away again:
+ *
+ *	fault			release
+ *	heap->lock: look up	heap->lock: entry->page = NULL
+ *	  and get_page()	unmap
+ *	lock_page		lock_page
+ *	  mapping still set?	  still mapped? unmap; mapping = NULL
+ *	  return it locked	unlock, put_page
+ *
+ * The page tables are filled in before the fault's lock is dropped, so release
+ * finds it mapped; or it gets the lock first, and the fault finds no mapping.
+ */
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "user.h"
+
+#define WINDOW_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Windows of all heaps, so that a process can map any of them side by side. */
+static DEFINE_MTREE(windows);
+#define WINDOW_TRIES	64
+
+static void put_machine_page(struct address_space *mapping, struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	folio_lock(folio);
+	if (folio_mapped(folio))
+		unmap_mapping_range(mapping, folio_pos(folio), PAGE_SIZE, 1);
+	folio->mapping = NULL;
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+static void drop_pages(struct karena_uheap *uh, unsigned long start, unsigned long npages)
+{
+	struct karena_heap *heap = &uh->heap;
+	struct karena_page *entry;
+	struct page *page;
+	unsigned long i, sub;
+
+	for (i = start; i < start + npages; i++) {
+		entry = karena_pagemap_get(heap->map, i);
+		spin_lock_irq(&heap->lock);
+		page = entry->page;
+		entry->page = NULL;
+		spin_unlock_irq(&heap->lock);
+		for (sub = 0; page && sub < KARENA_SUBPAGES; sub++)
+			put_machine_page(uh->inode->i_mapping, page + sub);
+	}
+}
+
+/* Makes the machine pages of a split chunk the window's, from page @start on. */
+static void set_pages(struct karena_uheap *uh, unsigned long start, unsigned long npages,
+		      struct page *page)
+{
+	struct folio *folio;
+	unsigned long i;
+
+	for (i = 0; i < npages * KARENA_SUBPAGES; i++) {
+		folio = page_folio(page + i);
+		folio->index = start * KARENA_SUBPAGES + i;
+		folio->mapping = uh->inode->i_mapping;
+	}
+	spin_lock_irq(&uh->heap.lock);
+	for (i = 0; i < npages; i++)
+		karena_pagemap_get(uh->heap.map, start + i)->page = page + i * KARENA_SUBPAGES;
+	spin_unlock_irq(&uh->heap.lock);
+}
+
+/* Up to @max pages in one piece; how many in *@got. */
+static struct page *get_chunk(unsigned long max, gfp_t gfp, unsigned long *got)
+{
+	int order = min_t(int, KARENA_CHUNK_ORDER, ilog2(max) + KARENA_PAGE_ORDER);
+	gfp_t easy = (gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
+	struct page *page;
+
+	for (; order >= KARENA_PAGE_ORDER; order--) {
+		page = alloc_pages((order > KARENA_PAGE_ORDER ? easy : gfp) | __GFP_ZERO, order);
+		if (!page)
+			continue;
+		split_page(page, order);
+		*got = 1UL << (order - KARENA_PAGE_ORDER);
+		return page;
+	}
+	return NULL;
+}
+
+/* Charges memory for the pagemap; it comes back when the heap goes. */
+static int charge_map(struct karena_uheap *uh, size_t bytes)
+{
+	unsigned long npages = DIV_ROUND_UP(bytes, KARENA_PAGE_SIZE);
+	int err = karena_user_charge(uh->user, npages);
+
+	if (!err)
+		atomic_long_add(npages, &uh->map_pages);
+	return err;
+}
+
+static int populate_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
+{
+	int made = karena_pagemap_populate(uh->heap.map, run->start, run->npages, gfp);
+
+	return made > 0 ? charge_map(uh, made * sizeof(struct karena_leaf)) : made;
+}
+
+static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
+{
+	unsigned long done = 0, got;
+	struct page *page;
+	int err;
+
+	err = populate_map(uh, run, gfp);
+	if (err)
+		return err;
+	while (done < run->npages) {
+		page = fatal_signal_pending(current) ? NULL :
+		       get_chunk(run->npages - done, gfp, &got);
+		if (!page) {
+			drop_pages(uh, run->start, done);
+			return -ENOMEM;
+		}
+		set_pages(uh, run->start + done, got, page);
+		done += got;
+		cond_resched();
+	}
+	run->zeroed = true;
+	return 0;
+}
+
+static struct karena_run *take_bare(struct karena_uheap *uh, unsigned long n, gfp_t gfp)
+{
+	struct karena_run *spare = karena_run_new(0, 0, gfp), *run;
+
+	if (!spare)
+		return NULL;
+	spin_lock_irq(&uh->heap.lock);
+	run = karena_runs_take(&uh->bare, n, spare);
+	spin_unlock_irq(&uh->heap.lock);
+	if (run != spare)
+		karena_run_delete(spare);
+	return run;
+}
+
+static void put_bare(struct karena_uheap *uh, struct karena_run *run)
+{
+	spin_lock_irq(&uh->heap.lock);
+	karena_runs_insert(&uh->bare, run);
+	spin_unlock_irq(&uh->heap.lock);
+}
+
+static struct karena_run *window_grow(struct karena_heap *heap, unsigned long n, gfp_t gfp)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	struct karena_run *run;
+
+	if (karena_mheap_charge(heap, n))
+		return NULL;
+	run = take_bare(uh, n, gfp);
+	if (!run)
+		goto uncharge;
+	if (!populate(uh, run, gfp))
+		return run;
+	put_bare(uh, run);
+uncharge:
+	karena_mheap_uncharge(heap, n);
+	return NULL;
+}
+
+static void window_release(struct karena_heap *heap, struct karena_run *run)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long npages = run->npages;
+
+	unmap_mapping_range(uh->inode->i_mapping, (loff_t)run->start << KARENA_PAGE_SHIFT,
+			    (loff_t)npages << KARENA_PAGE_SHIFT, 1);
+	drop_pages(uh, run->start, npages);
+	put_bare(uh, run);
+	karena_mheap_uncharge(heap, npages);
+}
+
+static void window_clear(struct karena_heap *heap, unsigned long addr, size_t size)
+{
+	unsigned long offset = addr - heap->base;
+	size_t in_page, part;
+	struct page *page;
+
+	for (; size; size -= part, offset += part) {
+		in_page = offset & KARENA_PAGE_MASK;
+		part = min_t(size_t, size, KARENA_PAGE_SIZE - in_page);
+		page = karena_pagemap_get(heap->map, offset >> KARENA_PAGE_SHIFT)->page;
+		memset(page_address(page) + in_page, 0, part);
+	}
+}
+
+static int window_charge(struct karena_heap *heap, unsigned long n)
+{
+	return karena_user_charge(to_uheap(heap)->user, n);
+}
+
+static void window_uncharge(struct karena_heap *heap, unsigned long n)
+{
+	karena_user_uncharge(to_uheap(heap)->user, n);
+}
+
+static void uheap_free(struct karena_uheap *uh)
+{
+	if (uh->heap.base)
+		mtree_erase(&windows, uh->heap.base);
+	karena_run_delete(karena_runs_take_last(&uh->bare, ULONG_MAX, NULL));
+	karena_control_destroy(uh);
+	karena_pagemap_delete(uh->heap.map);
+	if (uh->inode)
+		iput(uh->inode);
+	if (uh->user) {
+		karena_user_uncharge(uh->user, atomic_long_read(&uh->map_pages));
+		karena_user_del_heap(uh->user, uh->npages);
+		karena_user_put(uh->user);
+	}
+	kfree(uh);
+}
+
+static void window_destroy(struct karena_heap *heap)
+{
+	uheap_free(to_uheap(heap));
+}
+
+static const struct karena_backing window_backing = {
+	.grow = window_grow,
+	.release = window_release,
+	.publish = karena_control_publish,
+	.clear = window_clear,
+	.charge = window_charge,
+	.uncharge = window_uncharge,
+	.destroy = window_destroy,
+};
+
+/* The machine page at @pgoff of the window, with a reference; NULL if it has none. */
+struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	struct karena_page *entry;
+	struct page *page = NULL;
+
+	spin_lock_irq(&uh->heap.lock);
+	entry = karena_pagemap_get(uh->heap.map, pgoff / KARENA_SUBPAGES);
+	if (entry && entry->page) {
+		page = entry->page + pgoff % KARENA_SUBPAGES;
+		get_page(page);
+	}
+	spin_unlock_irq(&uh->heap.lock);
+	return page;
+}
+
+/*
+ * Finds a place for the window and the control region below it: at random, in
+ * the middle of the addresses that a process has without asking for more (47
+ * bits), where little else is.
+ */
+static int place_window(struct karena_uheap *uh)
+{
+	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
+	unsigned long top = min_t(unsigned long, TASK_SIZE_MAX, BIT(47));
+	unsigned long low = top / 8, span = top / 2;
+	unsigned long below = uh->control_size + KARENA_WINDOW_GUARD;
+	unsigned long base;
+	int tries, err = -ENOMEM;
+
+	for (tries = 0; tries < WINDOW_TRIES; tries++) {
+		base = low + round_up(get_random_u64() % span, SZ_1G);
+		base = round_down(base, SZ_1G);
+		err = mtree_insert_range(&windows, base - below, base + window - 1, uh,
+					 GFP_KERNEL_ACCOUNT);
+		if (err == -EEXIST)
+			continue;
+		if (!err) {
+			uh->heap.base = base;
+			uh->control_base = base - below;
+		}
+		break;
+	}
+	return err == -EEXIST ? -ENOMEM : err;
+}
+
+static int uheap_set_user(struct karena_uheap *uh)
+{
+	struct karena_user *user = karena_user_get(current_uid());
+	int err;
+
+	if (!user)
+		return -ENOMEM;
+	err = karena_user_add_heap(user, uh->npages);
+	if (err)
+		karena_user_put(user);
+	else
+		uh->user = user;
+	return err;
+}
+
+static int uheap_set_inode(struct karena_uheap *uh)
+{
+	struct inode *inode = karena_inode_new((loff_t)uh->npages << KARENA_PAGE_SHIFT);
+
+	if (IS_ERR(inode))
+		return PTR_ERR(inode);
+	uh->inode = inode;
+	return 0;
+}
+
+static int uheap_init(struct karena_uheap *uh)
+{
+	struct karena_control *control;
+	struct karena_run *all;
+	int err;
+
+	err = uheap_set_user(uh);
+	if (err)
+		return err;
+	err = uheap_set_inode(uh);
+	if (err)
+		return err;
+	err = karena_control_init(uh);
+	if (err)
+		return err;
+	err = charge_map(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
+	if (err)
+		return err;
+	uh->heap.map = karena_pagemap_new(uh->npages, WINDOW_GFP);
+	all = karena_run_new(0, uh->npages, WINDOW_GFP);
+	if (!uh->heap.map || !all) {
+		karena_run_delete(all);
+		return -ENOMEM;
+	}
+	karena_runs_insert(&uh->bare, all);
+	err = place_window(uh);
+	if (err)
+		return err;
+	control = page_address(karena_control_page(uh, 0));
+	control->base = uh->heap.base;
+	return 0;
+}
+
+/* A heap for user space; @setup has been checked. */
+struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
+{
+	struct karena_uheap *uh = kzalloc(sizeof(*uh), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!uh)
+		return ERR_PTR(-ENOMEM);
+	uh->heap.user = true;
+	uh->heap.gfp = WINDOW_GFP;
+	uh->npages = setup->window >> KARENA_PAGE_SHIFT;
+	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
+	xa_init(&uh->control);
+	err = uheap_init(uh);
+	if (!err)
+		err = karena_heap_init(&uh->heap, setup->name, &window_backing);
+	if (err)
+		goto free;
+	err = karena_heap_register(&uh->heap);
+	if (!err)
+		return uh;
+	karena_heap_teardown(&uh->heap);
+free:
+	uheap_free(uh);
+	return ERR_PTR(err);
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * karena: the contract between /dev/karena and user space.
+ *
+ * Each open of /dev/karena is a heap of its own, empty and without an address
+ * until KARENA_IOC_SETUP gives it a window: a fixed range of addresses, the
+ * same in each process that maps it, so that a plain pointer into the heap
+ * means the same everywhere.  A heap is shared by passing its descriptor, and
+ * lives until the last descriptor, mapping and kernel reference is gone.
+ *
+ * Rules that hold for each structure here: fixed-width members, 64-bit ones
+ * naturally aligned, one layout for 32 and 64 bit callers, addresses as
+ * __u64.  Those that may grow begin with their size in bytes: a caller built
+ * against an older header passes a smaller one and the kernel fills that much;
+ * a caller built against a newer one passes a larger one and has to leave the
+ * tail zero (E2BIG otherwise).  Unknown flags and reserved members that are
+ * not zero get EINVAL, an unknown command ENOTTY.
+ */
+#ifndef _UAPI_KARENA_H
+#define _UAPI_KARENA_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define KARENA_ASSERT(cond) static_assert(cond, #cond)
+#else
+#define KARENA_ASSERT(cond) _Static_assert(cond, #cond)
+#endif
+
+/* Grows when something is added, never otherwise. */
+#define KARENA_ABI_VERSION	1
+
+/* Unit of the page heap, in bytes. */
+#define KARENA_PAGE_SIZE	8192
+
+/* Largest request that is served from a size class, in bytes. */
+#define KARENA_MAX_SMALL	32768
+
+/* Size classes, the one of large objects (0) included. */
+#define KARENA_NR_CLASSES	68
+
+/* Most objects that one KARENA_IOC_ALLOC or KARENA_IOC_FREE handles. */
+#define KARENA_MAX_BULK		65536
+
+/* Bytes of a heap's name, the closing zero included. */
+#define KARENA_NAME_LEN		32
+
+/*
+ * Offsets for mmap(2).  Both regions are mapped whole and MAP_SHARED.
+ *
+ * KARENA_OFF_OBJECTS: the window.  Length: karena_setup.window; address: 0 or
+ *	karena_setup.base, the kernel places it at base in each process.
+ * KARENA_OFF_CONTROL: struct karena_control, then from
+ *	karena_control.map_offset on the page-to-class map.  PROT_READ only.
+ *	Length: karena_setup.control_size.
+ */
+#define KARENA_OFF_OBJECTS	0ULL
+#define KARENA_OFF_CONTROL	(1ULL << 43)
+
+/* Features, in karena_info.features. */
+#define KARENA_FEAT_TINY	(1ULL << 0)	/* KARENA_ALLOC_NOSCAN packs */
+#define KARENA_FEAT_SHARE	(1ULL << 1)	/* KARENA_IOC_SHARE */
+
+/**
+ * struct karena_info - KARENA_IOC_INFO: what this module is and can
+ * @size: in: sizeof(struct karena_info); out: bytes filled in
+ * @abi_version: KARENA_ABI_VERSION of the module
+ * @features: KARENA_FEAT_*
+ * @page_size: KARENA_PAGE_SIZE of the module, in bytes
+ * @nr_classes: KARENA_NR_CLASSES of the module
+ * @max_small: largest size with a class, in bytes
+ * @max_bulk: most objects one call takes
+ * @min_window: smallest window, in bytes
+ * @max_window: largest window, in bytes
+ * @default_window: window of a heap that asks for none, in bytes
+ * @user_heaps: heaps that the caller's user has set up
+ * @max_user_heaps: how many it may have
+ * @user_bytes: bytes of memory that all heaps of the caller's user hold
+ * @max_user_bytes: how many they may hold
+ */
+struct karena_info {
+	__u32 size;
+	__u32 abi_version;
+	__u64 features;
+	__u32 page_size;
+	__u32 nr_classes;
+	__u32 max_small;
+	__u32 max_bulk;
+	__u64 min_window;
+	__u64 max_window;
+	__u64 default_window;
+	__u32 user_heaps;
+	__u32 max_user_heaps;
+	__u64 user_bytes;
+	__u64 max_user_bytes;
+};
+KARENA_ASSERT(sizeof(struct karena_info) == 80);
+
+/**
+ * struct karena_class_info - one size class
+ * @object_size: bytes of an object, 0 for the class of large objects
+ * @span_pages: pages (of KARENA_PAGE_SIZE) of a span
+ * @span_objects: objects in a span
+ * @magazine: objects in a magazine of this class
+ */
+struct karena_class_info {
+	__u32 object_size;
+	__u32 span_pages;
+	__u32 span_objects;
+	__u32 magazine;
+};
+KARENA_ASSERT(sizeof(struct karena_class_info) == 16);
+
+/**
+ * struct karena_classes - KARENA_IOC_CLASSES: the size classes
+ * @size: sizeof(struct karena_classes)
+ * @count: in: room at @classes; out: classes there are
+ * @classes: address of an array of struct karena_class_info
+ */
+struct karena_classes {
+	__u32 size;
+	__u32 count;
+	__u64 classes;
+};
+KARENA_ASSERT(sizeof(struct karena_classes) == 16);
+
+/**
+ * struct karena_setup - KARENA_IOC_SETUP: give the heap its window
+ * @size: sizeof(struct karena_setup)
+ * @flags: none yet, 0
+ * @window: in: bytes of addresses, 0 for the default; out: rounded up to
+ *	KARENA_PAGE_SIZE
+ * @limit: in: most bytes of memory that objects may hold, 0 for the whole
+ *	window
+ * @base: out: address of the window
+ * @control_size: out: bytes of the control region
+ * @id: out: number of the heap, as in struct karena_heap_info
+ * @reserved: 0
+ * @name: in: shown by tools; zero-terminated, printable
+ *
+ * Errors: EBADF the descriptor is not open for writing; EBUSY set up already;
+ * EINVAL window or limit out of range, name not printable or not terminated;
+ * ENOSPC the user has its number of heaps, or 4 TiB of windows; ENOMEM; EFAULT,
+ * and no heap.
+ */
+struct karena_setup {
+	__u32 size;
+	__u32 flags;
+	__u64 window;
+	__u64 limit;
+	__u64 base;
+	__u64 control_size;
+	__u32 id;
+	__u32 reserved;
+	char name[KARENA_NAME_LEN];
+};
+KARENA_ASSERT(sizeof(struct karena_setup) == 80);
+
+/* For karena_alloc.flags. */
+#define KARENA_ALLOC_NOZERO	(1U << 0)	/* what an object held may stand */
+#define KARENA_ALLOC_NOSCAN	(1U << 1)	/* will never hold a pointer */
+
+/**
+ * struct karena_alloc - KARENA_IOC_ALLOC: objects of one size
+ * @size: sizeof(struct karena_alloc)
+ * @flags: KARENA_ALLOC_*
+ * @object_size: bytes of each, from 1 up
+ * @count: how many, 1 to KARENA_MAX_BULK
+ * @reserved: 0
+ * @addrs: address of an array of @count __u64, which gets the objects
+ *
+ * All or nothing.  Objects are aligned to 16 bytes, those of up to 8 or of 17 to
+ * 24 bytes to 8, above KARENA_MAX_SMALL to KARENA_PAGE_SIZE, and those with
+ * KARENA_ALLOC_NOSCAN below 16 bytes to the largest of 2, 4 and 8 that divides
+ * their size.  Errors: EBADF, ENXIO not set up, EINVAL, EFAULT, ENOMEM the
+ * heap is at its limit, the user or the control group at its own, or the
+ * machine has no memory; EINTR killed while at it.
+ */
+struct karena_alloc {
+	__u32 size;
+	__u32 flags;
+	__u64 object_size;
+	__u32 count;
+	__u32 reserved;
+	__u64 addrs;
+};
+KARENA_ASSERT(sizeof(struct karena_alloc) == 32);
+
+/* Why an address was not freed, in karena_free.reason. */
+enum karena_reject {
+	KARENA_REJECT_NONE,
+	KARENA_REJECT_NOT_OBJECT,	/* nothing of this heap is there */
+	KARENA_REJECT_INTERIOR,		/* inside of an object, not its start */
+	KARENA_REJECT_DOUBLE,		/* free already */
+	KARENA_REJECT_OTHER_HEAP,	/* kernel callers only: of another heap */
+	KARENA_NR_REJECT
+};
+
+/**
+ * struct karena_free - KARENA_IOC_FREE: objects that are not needed any more
+ * @size: sizeof(struct karena_free)
+ * @flags: 0
+ * @addrs: address of an array of @count __u64; 0 in it is skipped
+ * @count: how many, 1 to KARENA_MAX_BULK
+ * @rejected: out: how many were not freed, because they were no live objects
+ * @first_rejected: out: index of the first of them
+ * @reason: out: why that one, enum karena_reject
+ *
+ * The call succeeds with rejected addresses among the others: those are
+ * counted and change nothing.  Errors: EBADF, ENXIO, EINVAL, EFAULT; after
+ * EFAULT what came before the bad address has been freed.
+ */
+struct karena_free {
+	__u32 size;
+	__u32 flags;
+	__u64 addrs;
+	__u32 count;
+	__u32 rejected;
+	__u32 first_rejected;
+	__u32 reason;
+};
+KARENA_ASSERT(sizeof(struct karena_free) == 32);
+
+/**
+ * struct karena_usable - KARENA_IOC_USABLE: the object at an address
+ * @size: sizeof(struct karena_usable)
+ * @flags: 0
+ * @addr: in: start of a live object
+ * @usable: out: bytes that may be used from @addr on
+ *
+ * Errors: ENXIO, EINVAL, ENOENT no live object begins there.
+ */
+struct karena_usable {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 usable;
+};
+KARENA_ASSERT(sizeof(struct karena_usable) == 24);
+
+/* For karena_share.flags. */
+#define KARENA_SHARE_RDONLY	(1U << 0)	/* may map to read, and ask */
+
+/**
+ * struct karena_share - KARENA_IOC_SHARE: one more descriptor for this heap
+ * @size: sizeof(struct karena_share)
+ * @flags: KARENA_SHARE_*
+ * @fd: out: the descriptor, close-on-exec
+ * @reserved: 0
+ *
+ * Errors: ENXIO, EINVAL, EBADF a descriptor asks for a right that it has not
+ * got, EMFILE, ENFILE, ENOMEM.
+ */
+struct karena_share {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_share) == 16);
+
+/**
+ * struct karena_heap_info - KARENA_IOC_HEAP_INFO: one heap and its numbers
+ * @size: in: sizeof(struct karena_heap_info); out: bytes filled in
+ * @id: in: 0 for the descriptor's own heap, else the number of any heap that
+ *	the caller may see (its user's own; all with CAP_SYS_ADMIN); out: the
+ *	heap's number
+ * @next: in: 0; with 1 the heap with the smallest number above @id instead,
+ *	which is how to walk them all; out: unchanged
+ * @kind: 0 user heap, 1 kernel heap
+ * @uid: user who set it up, in the caller's user namespace
+ * @pid: process that set it up, in the caller's pid namespace, 0 if not there
+ * @base: address of the window; 0 for kernel heaps
+ * @window: bytes of the window; 0 for kernel heaps
+ * @control_size: bytes of the control region; 0 for kernel heaps
+ * @limit: most bytes of memory that its objects may hold, all bits set if there
+ *	is no limit
+ * @held_bytes: memory that it holds for objects, free spans included
+ * @span_bytes: of it, in spans in use
+ * @free_bytes: of it, in free spans, kept for reuse
+ * @live_bytes: of the spans, in objects that are allocated
+ * @cached_bytes: of the spans, in magazines and depots
+ * @meta_bytes: memory for its metadata, about
+ * @nr_spans: spans in use
+ * @live_objects: objects that are allocated
+ * @allocs: objects allocated since it was made
+ * @frees: objects freed since then
+ * @refills: magazines filled from spans
+ * @flushes: magazines emptied to spans
+ * @failed: allocations that found no memory
+ * @rejects: wrong frees by reason, enum karena_reject
+ * @name: as it was given
+ *
+ * Counters are read without stopping anybody: each is right, their sums may be
+ * off by what happened meanwhile.  Errors: EINVAL, ENXIO @id is 0 and the
+ * descriptor's heap is not set up, ENOENT no such heap, or not for this caller.
+ */
+struct karena_heap_info {
+	__u32 size;
+	__u32 id;
+	__u32 next;
+	__u32 kind;
+	__u32 uid;
+	__u32 pid;
+	__u64 base;
+	__u64 window;
+	__u64 control_size;
+	__u64 limit;
+	__u64 held_bytes;
+	__u64 span_bytes;
+	__u64 free_bytes;
+	__u64 live_bytes;
+	__u64 cached_bytes;
+	__u64 meta_bytes;
+	__u64 nr_spans;
+	__u64 live_objects;
+	__u64 allocs;
+	__u64 frees;
+	__u64 refills;
+	__u64 flushes;
+	__u64 failed;
+	__u64 rejects[KARENA_NR_REJECT];
+	char name[KARENA_NAME_LEN];
+};
+KARENA_ASSERT(sizeof(struct karena_heap_info) == 24 + 17 * 8 + 5 * 8 + 32);
+
+/**
+ * struct karena_class_stat - numbers of one size class in one heap
+ * @object_size: bytes of an object, 0 for all large objects together
+ * @noscan: 1 for the objects that hold no pointers
+ * @spans: spans in use
+ * @live_objects: objects allocated
+ * @cached_objects: objects in magazines and depots
+ * @free_objects: free slots in spans
+ * @allocs: objects allocated since the heap was made
+ */
+struct karena_class_stat {
+	__u32 object_size;
+	__u32 noscan;
+	__u64 spans;
+	__u64 live_objects;
+	__u64 cached_objects;
+	__u64 free_objects;
+	__u64 allocs;
+};
+KARENA_ASSERT(sizeof(struct karena_class_stat) == 48);
+
+/**
+ * struct karena_class_stats - KARENA_IOC_CLASS_STATS: classes that a heap uses
+ * @size: sizeof(struct karena_class_stats)
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @count: in: room at @stats; out: classes in use (may be more than fitted)
+ * @reserved: 0
+ * @stats: address of an array of struct karena_class_stat
+ *
+ * Errors: EINVAL, EFAULT, and those of KARENA_IOC_HEAP_INFO.
+ */
+struct karena_class_stats {
+	__u32 size;
+	__u32 id;
+	__u32 count;
+	__u32 reserved;
+	__u64 stats;
+};
+KARENA_ASSERT(sizeof(struct karena_class_stats) == 24);
+
+/* First word of the control region: "karena" and a version. */
+#define KARENA_CONTROL_MAGIC	0x01006172656e616bULL
+
+/**
+ * struct karena_control - begin of the control region, written by the kernel
+ * @magic: KARENA_CONTROL_MAGIC
+ * @base: address of the window
+ * @window: its bytes
+ * @phase: of the collector: 0 while no cycle runs
+ * @cycle: number of cycles that began
+ * @map_offset: where the map begins, in bytes from here
+ * @map_entries: entries of the map
+ * @reserved: 0
+ *
+ * The map has a __u16 for each page of the window: 0 when no span holds the
+ * page, else 1 + the span class (twice the size class, plus 1 for noscan).
+ */
+struct karena_control {
+	__u64 magic;
+	__u64 base;
+	__u64 window;
+	__u32 phase;
+	__u32 cycle;
+	__u64 map_offset;
+	__u64 map_entries;
+	__u64 reserved[2];
+};
+KARENA_ASSERT(sizeof(struct karena_control) == 64);
+
+#define KARENA_IOC_MAGIC	0xbb
+#define KARENA_IOC_INFO		_IOWR(KARENA_IOC_MAGIC, 0x00, struct karena_info)
+#define KARENA_IOC_CLASSES	_IOWR(KARENA_IOC_MAGIC, 0x01, struct karena_classes)
+#define KARENA_IOC_SETUP	_IOWR(KARENA_IOC_MAGIC, 0x02, struct karena_setup)
+#define KARENA_IOC_ALLOC	_IOW(KARENA_IOC_MAGIC, 0x03, struct karena_alloc)
+#define KARENA_IOC_FREE		_IOWR(KARENA_IOC_MAGIC, 0x04, struct karena_free)
+#define KARENA_IOC_USABLE	_IOWR(KARENA_IOC_MAGIC, 0x05, struct karena_usable)
+#define KARENA_IOC_SHARE	_IOWR(KARENA_IOC_MAGIC, 0x06, struct karena_share)
+#define KARENA_IOC_HEAP_INFO	_IOWR(KARENA_IOC_MAGIC, 0x07, struct karena_heap_info)
+#define KARENA_IOC_CLASS_STATS	_IOWR(KARENA_IOC_MAGIC, 0x08, struct karena_class_stats)
+
+#endif /* _UAPI_KARENA_H */
