@@ -1,0 +1,101 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What karenactl says and returns without a device, with a wrong one, and when
+# it is used wrongly; and, if there is a device, that each command works with
+# it.  Prints TAP.
+#
+#   usage: check.sh PROGRAM
+
+program=$1
+out=$(mktemp) err=$(mktemp)
+trap 'rm -f "$out" "$err"' EXIT
+tests=0 failed=0
+
+# result NAME CONDITION-STATUS
+result() {
+	tests=$((tests + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $tests - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $tests - $1"
+		sed 's/^/# /' "$out" "$err"
+	fi
+}
+
+# try STATUS OUT-PATTERN ERR-PATTERN ARGUMENT...: an empty pattern wants nothing.
+try() {
+	want=$1 in_out=$2 in_err=$3
+	shift 3
+	"$program" "$@" >"$out" 2>"$err"
+	status=$?
+	[ "$status" -eq "$want" ] && says "$out" "$in_out" && says "$err" "$in_err"
+	result "karenactl $* returns $want" $?
+}
+
+says() {
+	if [ -n "$2" ]; then grep -q -e "$2" "$1"; else [ ! -s "$1" ]; fi
+}
+
+for command in '' info 'heap list' 'heap show' 'class list' top; do
+	# shellcheck disable=SC2086
+	try 0 'Usage: karenactl' '' $command --help
+	[ -z "$command" ] && continue
+	# shellcheck disable=SC2086
+	try 0 '--json' '' help $command
+	# shellcheck disable=SC2086
+	try 2 '' 'unrecognized option' $command --wrong
+done
+try 0 '^karenactl [0-9]' '' --version
+try 2 '' 'which command'
+try 2 '' 'not a command' frobnicate
+try 2 '' 'not a command' heap frobnicate
+try 2 '' 'not a command' heap
+try 2 '' 'not a command' help frobnicate
+try 2 '' 'which heap' heap show
+for number in 0 -1 4294967296 1x '' ' 1x'; do
+	try 2 '' 'not the number of a heap' heap show -- "$number"
+done
+try 2 '' 'too many' heap show 1 2
+try 2 '' 'too many' info 1
+try 2 '' 'number of rounds' top -n 0
+try 2 '' 'number of rounds' top -n -1
+try 2 '' 'number of seconds' top -d -1
+try 2 '' 'number of seconds' top -d nan
+try 2 '' 'number of seconds' top -d x
+
+export KARENA_DEVICE=/dev/nothing-there
+for command in info 'heap list' 'heap show 1' 'class list' 'class list 1' 'top -n 1'; do
+	# shellcheck disable=SC2086
+	try 1 '' 'not there: is the module loaded' $command
+	# shellcheck disable=SC2086
+	try 1 '' 'not there: is the module loaded' $command --json
+done
+export KARENA_DEVICE=/dev/null
+try 1 '' 'not the device of karena' info
+if [ "$(id -u)" -ne 0 ]; then
+	KARENA_DEVICE=$(mktemp)
+	chmod 0 "$KARENA_DEVICE"
+	try 1 '' 'not permitted' info
+	rm -f "$KARENA_DEVICE"
+fi
+unset KARENA_DEVICE
+
+if [ -c /dev/karena ]; then
+	try 0 'ABI version' '' info
+	try 0 '"abi_version"' '' info --json
+	try 0 '^ *ID' '' heap list
+	try 0 '^\[' '' heap list --json
+	try 1 '' 'not there, or not yours' heap show 4294967295
+	try 1 '' 'not there, or not yours' class list 4294967295
+	try 0 'CLASS' '' class list
+	try 0 '"span_objects"' '' class list --json
+	try 0 'ALLOC/S' '' top -b -n 2 -d 0.1
+	try 0 '"heaps"' '' top --json -n 2 -d 0.1
+	"$program" info >/dev/full 2>"$err"
+	[ $? -eq 1 ] && grep -q 'standard output' "$err"
+	result 'a full disk is a failure' $?
+fi
+echo "1..$tests"
+[ "$failed" -eq 0 ]

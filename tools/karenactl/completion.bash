@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# bash completion for karenactl: commands, options and the numbers of heaps.
+
+_karenactl_heaps() {
+	karenactl heap list 2>/dev/null | awk 'NR > 1 { gsub(",", "", $1); print $1 }'
+}
+
+# What may follow the words that are there, options aside.
+_karenactl_words() {
+	case "$*" in
+	'')			echo 'info heap class top help' ;;
+	heap|'help heap')	echo 'list show' ;;
+	class|'help class')	echo 'list' ;;
+	help)			echo 'info heap class top' ;;
+	'heap show'|'class list') _karenactl_heaps ;;
+	esac
+}
+
+_karenactl_options() {
+	case "$*" in
+	'')	echo '--help --usage --version' ;;
+	top)	echo '--batch --bytes --delay --iterations --json --help --usage' ;;
+	help*)	;;
+	*)	echo '--bytes --json --help --usage' ;;
+	esac
+}
+
+_karenactl() {
+	local current=${COMP_WORDS[COMP_CWORD]} word words=()
+
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		[[ $word == -* ]] || words+=("$word")
+	done
+	if [[ $current == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_karenactl_options "${words[@]}")" -- "$current")
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$(_karenactl_words "${words[@]}")" -- "$current")
+	fi
+}
+
+complete -F _karenactl karenactl

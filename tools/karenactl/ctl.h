@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * karenactl: what its files share.
+ *
+ * main.c picks a command; each command has a file of its own, which parses
+ * its options (options.c), asks the module (device.c) and writes a table or
+ * JSON (output.c).
+ */
+#ifndef KARENACTL_H
+#define KARENACTL_H
+
+#include <argp.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/karena.h>
+
+/* What the process tells its caller. */
+#define EXIT_OK		0
+#define EXIT_FAILED	1
+#define EXIT_USAGE	2
+
+/* Where argp puts the list of options into the text of --help. */
+#define BELOW_OPTIONS	"\v"
+
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+
+/* options.c: what commands are asked to do. */
+struct options {
+	bool json;
+	bool bytes;		/* plain numbers instead of KiB and MiB */
+	bool has_id;
+	__u32 id;
+};
+
+/* What a command takes beside --json and --bytes. */
+enum operand {
+	TAKES_NOTHING,
+	MAY_TAKE_ID,
+	TAKES_ID,
+};
+
+void parse_options(struct options *opts, enum operand operand,
+		   const char *args_doc, const char *doc, int argc, char **argv);
+
+/* device.c: all calls into the module; they print what went wrong. */
+const char *device_path(void);
+int device_open(void);
+int read_info(int fd, struct karena_info *info);
+int read_heap(int fd, __u32 id, struct karena_heap_info *heap);
+int next_heap(int fd, __u32 above, struct karena_heap_info *heap);
+struct karena_class_info *read_classes(int fd, __u32 *count);
+struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count);
+
+/* output.c: for people. */
+#define CELL_LEN	64
+
+struct column {
+	const char *title;
+	bool left;		/* text; numbers stand to the right */
+};
+
+struct table {
+	const struct column *columns;
+	size_t nr_columns;
+	size_t nr_rows;
+	size_t room;
+	char (*cells)[CELL_LEN];
+};
+
+void table_begin(struct table *table, const struct column *columns, size_t nr);
+void table_text(struct table *table, size_t column, const char *text);
+void table_count(struct table *table, size_t column, __u64 count);
+void table_size(struct table *table, size_t column, __u64 bytes, bool raw);
+void table_row(struct table *table);
+void table_print(const struct table *table, size_t most_rows);
+void table_end(struct table *table);
+
+/* Texts of one expression each; the caller's buffer is returned. */
+const char *count_text(char buf[CELL_LEN], __u64 count);
+const char *size_text(char buf[CELL_LEN], __u64 bytes, bool raw);
+const char *user_text(char buf[CELL_LEN], __u32 uid);
+const char *pid_text(char buf[CELL_LEN], __u32 pid);
+const char *kind_text(__u32 kind);
+
+void line_text(const char *label, const char *text);
+void heading(const char *text);
+bool is_terminal(void);
+void *must_have(void *memory);
+
+/* json.c: for programs. */
+void print_json(json_t *value, size_t flags);
+json_t *info_json(const struct karena_info *info);
+json_t *heap_json(const struct karena_heap_info *heap);
+json_t *class_json(const struct karena_class_info *class);
+json_t *class_stat_json(const struct karena_class_stat *stat);
+
+/* heap.c: what others show of a heap too. */
+extern const char * const reject_names[KARENA_NR_REJECT];
+void add_heap_cells(struct table *table, const struct karena_heap_info *heap,
+		    bool raw);
+
+/* The commands; each returns one of EXIT_*. */
+int cmd_info(int argc, char **argv);
+int cmd_heap_list(int argc, char **argv);
+int cmd_heap_show(int argc, char **argv);
+int cmd_class_list(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+
+#endif /* KARENACTL_H */

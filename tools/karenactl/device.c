@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karenactl, the way to the module.
+ *
+ * The descriptor is never set up, so looking does not make a heap: the tool
+ * does not show up in what it lists.  Each function says on stderr what went
+ * wrong and returns -1 or NULL; nobody above has to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+const char *device_path(void)
+{
+	const char *path = secure_getenv("KARENA_DEVICE");
+
+	return path && *path ? path : "/dev/karena";
+}
+
+static const char *why_not_open(int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return "not there: is the module loaded? (sudo make load, or modprobe karena)";
+	case EACCES:
+	case EPERM:
+		return "not permitted: ask for access to it, or try sudo";
+	default:
+		return strerror(err);
+	}
+}
+
+static void complain(const char *what)
+{
+	fprintf(stderr, "karenactl: %s: %s\n", device_path(), what);
+}
+
+static void complain_heap(__u32 id, int err)
+{
+	const char *why = strerror(err);
+
+	if (err == ENOENT)
+		why = "not there, or not yours (see karenactl heap list)";
+	fprintf(stderr, "karenactl: heap %u: %s\n", id, why);
+}
+
+static int check_device(int fd)
+{
+	struct karena_info info;
+
+	if (!read_info(fd, &info))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+int device_open(void)
+{
+	int fd = open(device_path(), O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return check_device(fd);
+	complain(why_not_open(errno));
+	return -1;
+}
+
+int read_info(int fd, struct karena_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	if (!ioctl(fd, KARENA_IOC_INFO, info))
+		return 0;
+	complain(errno == ENOTTY ? "not the device of karena" : strerror(errno));
+	return -1;
+}
+
+/* Whoever chose the name may not play with the terminal of who looks. */
+static void clean_name(char name[KARENA_NAME_LEN])
+{
+	int i;
+
+	name[KARENA_NAME_LEN - 1] = '\0';
+	for (i = 0; name[i]; i++)
+		if (name[i] < ' ' || name[i] > '~')
+			name[i] = '?';
+}
+
+static int ask_heap(int fd, __u32 id, __u32 next, struct karena_heap_info *heap)
+{
+	memset(heap, 0, sizeof(*heap));
+	heap->size = sizeof(*heap);
+	heap->id = id;
+	heap->next = next;
+	if (ioctl(fd, KARENA_IOC_HEAP_INFO, heap))
+		return -1;
+	clean_name(heap->name);
+	return 0;
+}
+
+int read_heap(int fd, __u32 id, struct karena_heap_info *heap)
+{
+	if (!ask_heap(fd, id, 0, heap))
+		return 0;
+	complain_heap(id, errno);
+	return -1;
+}
+
+/* Returns 1 with a heap, 0 when there is none left, -1 on failure. */
+int next_heap(int fd, __u32 above, struct karena_heap_info *heap)
+{
+	if (!ask_heap(fd, above, 1, heap))
+		return 1;
+	if (errno == ENOENT)
+		return 0;
+	complain(strerror(errno));
+	return -1;
+}
+
+static void *need(size_t count, size_t size)
+{
+	void *at = calloc(count ? count : 1, size);
+
+	if (!at)
+		complain(strerror(ENOMEM));
+	return at;
+}
+
+struct karena_class_info *read_classes(int fd, __u32 *count)
+{
+	struct karena_classes args = { .size = sizeof(args) };
+	struct karena_class_info *classes;
+
+	/* A newer module may have more classes: it is the one to say. */
+	if (ioctl(fd, KARENA_IOC_CLASSES, &args)) {
+		complain(strerror(errno));
+		return NULL;
+	}
+	*count = args.count;
+	classes = need(args.count, sizeof(*classes));
+	if (!classes)
+		return NULL;
+	args.classes = (uintptr_t)classes;
+	if (!ioctl(fd, KARENA_IOC_CLASSES, &args))
+		return classes;
+	complain(strerror(errno));
+	free(classes);
+	return NULL;
+}
+
+/* Each class may be there twice: with pointers, and without. */
+struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count)
+{
+	__u32 room = 2 * KARENA_NR_CLASSES;
+	struct karena_class_stat *stats = NULL;
+	struct karena_class_stats args;
+
+	for (;;) {
+		free(stats);
+		stats = need(room, sizeof(*stats));
+		if (!stats)
+			return NULL;
+		args = (struct karena_class_stats) {
+			.size = sizeof(args),
+			.id = id,
+			.count = room,
+			.stats = (uintptr_t)stats,
+		};
+		if (ioctl(fd, KARENA_IOC_CLASS_STATS, &args))
+			break;
+		*count = args.count;
+		if (args.count <= room)
+			return stats;
+		room = args.count;
+	}
+	complain_heap(id, errno);
+	free(stats);
+	return NULL;
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karenactl, what programs get: JSON with the names of the contract
+ * (uapi/karena.h), sizes in bytes, numbers without rounding.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+
+/* A number in a structure of the contract. */
+struct field {
+	const char *name;
+	bool wide;		/* 8 bytes, else 4 */
+	size_t offset;
+};
+
+#define NARROW(type, member)	{ #member, false, offsetof(type, member) }
+#define WIDE(type, member)	{ #member, true, offsetof(type, member) }
+
+#define INFO32(member)	NARROW(struct karena_info, member)
+#define INFO64(member)	WIDE(struct karena_info, member)
+#define HEAP32(member)	NARROW(struct karena_heap_info, member)
+#define HEAP64(member)	WIDE(struct karena_heap_info, member)
+#define CLASS32(member)	NARROW(struct karena_class_info, member)
+#define STAT32(member)	NARROW(struct karena_class_stat, member)
+#define STAT64(member)	WIDE(struct karena_class_stat, member)
+
+static const struct field info_fields[] = {
+	INFO32(abi_version), INFO64(features), INFO32(page_size),
+	INFO32(nr_classes), INFO32(max_small), INFO32(max_bulk),
+	INFO64(min_window), INFO64(max_window), INFO64(default_window),
+	INFO32(user_heaps), INFO32(max_user_heaps), INFO64(user_bytes),
+	INFO64(max_user_bytes),
+};
+
+static const struct field heap_fields[] = {
+	HEAP32(id), HEAP32(uid), HEAP32(pid), HEAP64(base), HEAP64(window),
+	HEAP64(limit), HEAP64(held_bytes), HEAP64(span_bytes),
+	HEAP64(free_bytes), HEAP64(live_bytes), HEAP64(cached_bytes),
+	HEAP64(meta_bytes), HEAP64(nr_spans), HEAP64(live_objects),
+	HEAP64(allocs), HEAP64(frees), HEAP64(refills), HEAP64(flushes),
+	HEAP64(failed),
+};
+
+static const struct field class_fields[] = {
+	CLASS32(object_size), CLASS32(span_pages), CLASS32(span_objects),
+	CLASS32(magazine),
+};
+
+static const struct field stat_fields[] = {
+	STAT32(object_size), STAT32(noscan), STAT64(spans),
+	STAT64(live_objects), STAT64(cached_objects), STAT64(free_objects),
+	STAT64(allocs),
+};
+
+static json_t *number(const void *from, const struct field *field)
+{
+	const char *at = (const char *)from + field->offset;
+	__u64 wide;
+	__u32 narrow;
+
+	if (!field->wide) {
+		memcpy(&narrow, at, sizeof(narrow));
+		return json_integer(narrow);
+	}
+	memcpy(&wide, at, sizeof(wide));
+	/* "No limit" is more than JSON's numbers can say. */
+	return wide > INT64_MAX ? json_null() : json_integer(wide);
+}
+
+static json_t *object(const void *from, const struct field *fields, size_t nr)
+{
+	json_t *all = must_have(json_object());
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		json_object_set_new(all, fields[i].name,
+				    must_have(number(from, &fields[i])));
+	return all;
+}
+
+json_t *info_json(const struct karena_info *info)
+{
+	return object(info, info_fields, COUNT(info_fields));
+}
+
+json_t *class_json(const struct karena_class_info *class)
+{
+	return object(class, class_fields, COUNT(class_fields));
+}
+
+json_t *class_stat_json(const struct karena_class_stat *stat)
+{
+	return object(stat, stat_fields, COUNT(stat_fields));
+}
+
+json_t *heap_json(const struct karena_heap_info *heap)
+{
+	json_t *all = object(heap, heap_fields, COUNT(heap_fields));
+	json_t *rejects = must_have(json_object());
+	int i;
+
+	for (i = KARENA_REJECT_NONE + 1; i < KARENA_NR_REJECT; i++)
+		json_object_set_new(rejects, reject_names[i],
+				    must_have(json_integer(heap->rejects[i])));
+	json_object_set_new(all, "rejects", rejects);
+	json_object_set_new(all, "kind",
+			    must_have(json_string(kind_text(heap->kind))));
+	json_object_set_new(all, "name", must_have(json_string(heap->name)));
+	return all;
+}
+
+void print_json(json_t *value, size_t flags)
+{
+	json_dumpf(value, stdout, flags);
+	putchar('\n');
+	json_decref(value);
+}

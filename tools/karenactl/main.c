@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karenactl: look at the karena module and its heaps from outside.
+ *
+ * This file finds the command that is meant; it and its options are then the
+ * command's own, as if it were a program.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+
+#define TEXT(x)		#x
+#define TEXT_OF(x)	TEXT(x)
+
+const char *argp_program_version = "karenactl " KARENA_VERSION
+				   " (ABI " TEXT_OF(KARENA_ABI_VERSION) ")";
+
+static const struct command {
+	const char *noun;
+	const char *verb;	/* NULL where the noun says it all */
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "info", NULL, "karenactl info", cmd_info },
+	{ "heap", "list", "karenactl heap list", cmd_heap_list },
+	{ "heap", "show", "karenactl heap show", cmd_heap_show },
+	{ "class", "list", "karenactl class list", cmd_class_list },
+	{ "top", NULL, "karenactl top", cmd_top },
+};
+
+static const char doc[] =
+	"Look at the karena module and its heaps." BELOW_OPTIONS
+	"Commands:\n"
+	"  info            what the module is, can, and allows you\n"
+	"  heap list       the heaps that you may see\n"
+	"  heap show ID    one heap, tier by tier\n"
+	"  class list [ID] the size classes, or those that a heap uses\n"
+	"  top             the heaps, again and again\n"
+	"  help [COMMAND]  this text, or that of a command\n"
+	"\n"
+	"Each takes --json and --help.  KARENA_DEVICE in the environment names\n"
+	"another device than /dev/karena.\n"
+	"\n"
+	"Exit status: 0 done, 1 it did not work, 2 wrong usage.";
+
+/* Where the command's own arguments begin. */
+struct start {
+	int at;
+};
+
+static int stop_at_command(int key, char *arg, struct argp_state *state)
+{
+	struct start *start = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		start->at = state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which command?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.parser = stop_at_command,
+	.args_doc = "COMMAND [ARGUMENT...]",
+	.doc = doc,
+};
+
+static int wrong_command(const char *noun, const char *verb)
+{
+	if (verb)
+		fprintf(stderr, "karenactl: '%s %s' is not a command\n", noun, verb);
+	else
+		fprintf(stderr, "karenactl: '%s' is not a command\n", noun);
+	fputs("Try 'karenactl help'.\n", stderr);
+	return EXIT_USAGE;
+}
+
+static const struct command *find_command(int argc, char **argv)
+{
+	const struct command *command;
+
+	for (command = commands; command < commands + COUNT(commands); command++) {
+		if (strcmp(argv[0], command->noun))
+			continue;
+		if (!command->verb)
+			return command;
+		if (argc > 1 && !strcmp(argv[1], command->verb))
+			return command;
+	}
+	return NULL;
+}
+
+/* argv[0] becomes the command's whole name, which argp shows. */
+static int run_command(int argc, char **argv)
+{
+	const struct command *command = find_command(argc, argv);
+	int skip;
+
+	if (!command)
+		return wrong_command(argv[0], argc > 1 ? argv[1] : NULL);
+	skip = command->verb ? 1 : 0;
+	argv[skip] = (char *)command->name;
+	return command->run(argc - skip, argv + skip);
+}
+
+static int show_help(int argc, char **argv)
+{
+	const struct command *command;
+	char *args[3] = { argv[0], (char *)"--help" };
+
+	if (argc < 2)
+		return argp_parse(&argp, 2, args, 0, NULL, NULL);
+	command = find_command(argc - 1, argv + 1);
+	if (!command)
+		return wrong_command(argv[1], argc > 2 ? argv[2] : NULL);
+	args[0] = (char *)command->name;
+	return command->run(2, args);
+}
+
+/* What is written is only written when all of it has left the buffer. */
+static int finish(int rc)
+{
+	if (!ferror(stdout) && !fclose(stdout))
+		return rc;
+	perror("karenactl: standard output");
+	return rc == EXIT_OK ? EXIT_FAILED : rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct start start;
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &start))
+		return EXIT_USAGE;
+	argc -= start.at;
+	argv += start.at;
+	if (strcmp(argv[0], "help"))
+		return finish(run_command(argc, argv));
+	argv[0] = (char *)"karenactl";
+	return show_help(argc, argv);
+}

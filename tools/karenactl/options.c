@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karenactl, the options that all commands have, and the one operand that
+ * some have: the number of a heap.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ctl.h"
+
+static const struct argp_option option_list[] = {
+	{ "json", 'j', NULL, 0, "Write JSON, with all numbers in bytes", 0 },
+	{ "bytes", 'b', NULL, 0, "Show sizes in bytes, not in KiB, MiB, GiB", 0 },
+	{ }
+};
+
+/* What a command's options are, and where they go while they are parsed. */
+struct parse {
+	struct options *opts;
+	enum operand operand;
+};
+
+static int take_common_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *opts = state->input;
+
+	(void)arg;
+	if (key == 'j')
+		opts->json = true;
+	else if (key == 'b')
+		opts->bytes = true;
+	else
+		return ARGP_ERR_UNKNOWN;
+	return 0;
+}
+
+static const struct argp common_argp = {
+	.options = option_list,
+	.parser = take_common_option,
+};
+
+/* 0 asks the module for the descriptor's own heap, so it is nobody's number. */
+static __u32 to_id(const char *arg, struct argp_state *state)
+{
+	unsigned long id;
+	char *end;
+
+	errno = 0;
+	id = strtoul(arg, &end, 10);
+	if (errno || end == arg || *end || *arg == '-' || !id || id > (__u32)-1)
+		argp_error(state, "'%s' is not the number of a heap", arg);
+	return id;
+}
+
+static int take_operand(int key, char *arg, struct argp_state *state)
+{
+	struct parse *parse = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = parse->opts;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (parse->operand == TAKES_NOTHING || parse->opts->has_id)
+			argp_error(state, "'%s' is one argument too many", arg);
+		parse->opts->id = to_id(arg, state);
+		parse->opts->has_id = true;
+		return 0;
+	case ARGP_KEY_END:
+		if (parse->operand == TAKES_ID && !parse->opts->has_id)
+			argp_error(state, "which heap? (see karenactl heap list)");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+void parse_options(struct options *opts, enum operand operand,
+		   const char *args_doc, const char *doc, int argc, char **argv)
+{
+	const struct argp_child children[] = { { .argp = &common_argp }, { } };
+	const struct argp argp = {
+		.parser = take_operand,
+		.args_doc = args_doc,
+		.doc = doc,
+		.children = children,
+	};
+	struct parse parse = { .opts = opts, .operand = operand };
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &parse))
+		exit(EXIT_FAILED);
+}

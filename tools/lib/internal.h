@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0 */
+/*
+ * What the files of libkarena share.  Nothing here is seen from outside.
+ */
+#ifndef LIBKARENA_INTERNAL_H
+#define LIBKARENA_INTERNAL_H
+
+#include "karena.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/*
+ * Arrays of pointers go to the kernel as they are, where they are arrays of
+ * __u64.
+ */
+KARENA_ASSERT(sizeof(void *) == sizeof(__u64));
+
+/*
+ * Never changes between open and close, which is why no call needs a lock.
+ *
+ * @control is NULL in a heap that was attached: its size is told to who sets
+ * the heap up, and to nobody else.
+ */
+struct karena {
+	int fd;
+	int readonly;
+	__u32 id;
+	void *base;
+	size_t window;
+	const struct karena_control *control;
+	size_t control_size;
+};
+
+#endif /* LIBKARENA_INTERNAL_H */
