@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the test machines run inside; see tools/vm/run.sh for the surroundings.
+#
+#   guest.sh kunit              load the KUnit module: results in the kernel log
+#   guest.sh user PROGRAM...    load the module, run TAP programs
+#   guest.sh bench              load the benchmark module: results there as well
+#   guest.sh tools              load the module, test library, tool and demo
+#   guest.sh load MODULE...     load planted modules, whatever comes of it
+#   guest.sh shell              load the module, then a prompt
+#
+# TAP programs find KARENA_KO (path of karena.ko), KARENA_SEED, KARENA_LONG=1 if
+# they may take their time, and KARENA_SLOW=1 where everything takes ten times
+# as long as elsewhere.
+
+set -u
+
+export KARENA_KO=$KARENA_MODULES/karena.ko
+# Seconds that one program may take, of which TCG needs many.
+limit=${KARENA_PROGRAM_LIMIT:-400}
+case $KARENA_MACHINE in
+uml-debug|kcsan) export KARENA_SLOW=1 ;;
+esac
+[ -z "${KARENA_LONG:-}" ] || limit=1800
+
+# load MODULE: gives it the seed if it takes one.
+load() {
+	local path=$1 params=() name
+	for name in seed long; do
+		case $(modinfo -F parm "$path") in
+		*"$name:"*) ;;
+		*) continue ;;
+		esac
+		case $name in
+		seed)	params+=("seed=${KARENA_SEED:-1}") ;;
+		long)	params+=("long=${KARENA_LONG:-0}") ;;
+		esac
+	done
+	insmod "$path" "${params[@]}"
+}
+
+# with_module NAME: a module that does all its work when it is loaded.
+with_module() {
+	load "$KARENA_KO" && load "$KARENA_MODULES/$1.ko" || return 1
+	rmmod "$1" && rmmod karena
+}
+
+# run_program NAME COMMAND...: a TAP program, its name around its output.
+run_program() {
+	local name=$1 status sample=
+	shift
+	printf '### begin %s\n' "$name"
+	if [ "$name" = t_sample ] && [ -e "$KARENA_MODULES/karena_sample.ko" ]; then
+		load "$KARENA_MODULES/karena_sample.ko" && sample=1
+	fi
+	timeout -k 5 "$limit" "$@"
+	status=$?
+	[ $status -ne 124 ] || printf '# no end after %s s\n' "$limit"
+	[ -z "$sample" ] || rmmod karena_sample
+	printf '\n### end %s %s\n' "$name" "$status"
+}
+
+# The library, the tool and the demo against the module.
+tools() {
+	load "$KARENA_KO" || return 1
+	run_program libkarena "$KARENA_BUILD/bin/libkarena-test"
+	run_program karenactl tools/karenactl/check.sh "$KARENA_BUILD/bin/karenactl"
+	run_program demo tools/demo/check.sh "$KARENA_BUILD/bin/karena-demo" "${KARENA_SEED:-1}"
+	rmmod karena
+}
+
+# Ends with a program of its own: that nothing holds the module any more.
+user() {
+	local program
+	load "$KARENA_KO" || return 1
+	for program in "$@"; do
+		run_program "$(basename "$program")" "$program"
+	done
+	printf '### begin unload\n1..1\n'
+	if rmmod karena; then
+		printf 'ok 1 - rmmod\n### end unload 0\n'
+	else
+		printf 'not ok 1 - rmmod\n### end unload 1\n'
+	fi
+}
+
+shell() {
+	load "$KARENA_KO"
+	cat <<-END
+
+	  karena is loaded into Linux $(uname -r).  The tools are in PATH: karenactl;
+	  the checkout is here.  Writes stay in this machine.  exit leaves it.
+
+	END
+	stty cols "${KARENA_COLUMNS:-80}" rows "${KARENA_LINES:-24}" 2>/dev/null
+	PS1='karena \w# ' bash --norc -i
+	return 0
+}
+
+command=$1
+shift
+case $command in
+kunit)	with_module karena_kunit ;;
+bench)	with_module karena_bench ;;
+user)	user "$@" ;;
+tools)	tools ;;
+load)	for module in "$@"; do load "$KARENA_MODULES/$module"; done; true ;;
+shell)	shell ;;
+*)	exit 2 ;;
+esac

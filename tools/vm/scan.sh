@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Searches a kernel log for complaints of the kernel, prints what it finds.
+#
+#   usage: scan.sh [--expect RE] LOG
+#
+# Exit status 1 if there is one; with --expect, 1 if none matches RE.
+#
+# A data race report (KCSAN) counts only when a module of ours is in its
+# stacks: races inside of the kernel are neither ours to mend nor to wait for.
+
+. "$(dirname "$0")/lib.sh"
+
+complaints='BUG: |kernel BUG|BUG at|WARNING: |KASAN: |KCSAN: |UBSAN: |ODEBUG: |possible circular|'\
+'possible recursive|inconsistent lock state|lock held when returning|bad unlock balance|'\
+'suspicious RCU|INFO: task|INFO: trying to register|rcu: INFO|rcu:.*stall|soft lockup|hard LOCKUP|'\
+'Call Trace|sleeping function|scheduling while atomic|kmemleak|leaked|refcount_t:|'\
+'list_(add|del) corruption|corruption|general protection|Oops|Kernel panic|Unable to handle|'\
+'Bad page|bad_page|Objects remaining|Slab .* (error|corrupt)|workqueue lockup|Out of memory|oom-kill'
+
+# Lines that look like a complaint and are none: results of tests, and the
+# kernel telling how it was started.
+strip_noise() {
+	grep -vaE '^(\[[^]]*\])* *(# |ok |not ok |KTAP |Command line:|Kernel command line:|karena-vm:)'
+}
+
+# Drops whole KCSAN reports without a frame of ours.  A report stands between
+# two lines of '='.
+ours_only() {
+	awk '
+	/={60,}/ && !inside { inside = 1; text = $0; next }
+	/={60,}/ && inside {
+		if (text !~ /KCSAN/ || text ~ /\[(karena|planted)/) print text
+		inside = 0
+		next
+	}
+	inside { text = text "\n" $0; next }
+	{ print }
+	END { if (inside) print text }'
+}
+
+# Drops a report of UML itself: its flush_tlb_mm() (arch/um/kernel/tlb.c, 7.3)
+# walks the mappings of a process without a lock when two unmap at once, which
+# lockdep sees in the maple tree.  Any other report of the kind stays.
+not_umls_own() {
+	awk '
+	function done() {
+		if (text !~ /lib\/maple_tree\.c/ || text !~ /\] flush_tlb_mm\+/) print text
+		inside = traced = 0
+	}
+	/WARNING: suspicious RCU usage/ { if (inside) done(); inside = 1; text = $0; next }
+	inside { text = text "\n" $0 }
+	inside && /Call Trace:/ { traced = 1 }
+	inside && traced && /^\[[^]]*\] *$/ { done() }
+	inside { next }
+	!/^\[[^]]*\] *$/ { print }
+	END { if (inside) done() }'
+}
+
+ours() { ours_only | not_umls_own; }
+
+expect=
+if [ "${1:-}" = --expect ]; then
+	expect=$2
+	shift 2
+fi
+log=$1
+
+if [ -n "$expect" ]; then
+	# Not "grep -q": what feeds it would die of its end.
+	strip_noise <"$log" | grep -aE "$expect" >/dev/null && exit 0
+	say "no complaint of the kernel that matches '$expect' in $log"
+	exit 1
+fi
+found=$(strip_noise <"$log" | ours | grep -naE "$complaints" || true)
+[ -n "$found" ] || exit 0
+say "the kernel complained ($log):"
+strip_noise <"$log" | ours | grep -aE -B 2 -A 40 "$complaints" |
+	awk 'NR <= 50' >&2
+exit 1
