@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * karena_sample: the cache behind a file, /sys/kernel/debug/karena_sample/cache.
+ * A line written is a command, what is read next is its answer:
+ *
+ *	set KEY VALUE	ok | error N
+ *	get KEY		value VALUE | none
+ *	del KEY		ok | none
+ *	stats		entries=N bytes=N hits=N misses=N evicted=N
+ *
+ * N after "error" is an errno.  A descriptor keeps the answer to its own last
+ * command; descriptors may be used at the same time.
+ */
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "lru.h"
+
+static unsigned long limit = 1 << 20;
+module_param(limit, ulong, 0444);
+MODULE_PARM_DESC(limit, "most bytes of keys and values (1 MiB)");
+
+#define MAX_LINE	4096
+
+static struct lru_cache *cache;
+static struct dentry *dir;
+
+struct session {
+	struct mutex lock;		/* the two below */
+	char line[MAX_LINE];
+	char answer[MAX_LINE];
+};
+
+static int sample_open(struct inode *inode, struct file *file)
+{
+	struct session *s = kvzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (!s)
+		return -ENOMEM;
+	mutex_init(&s->lock);
+	file->private_data = s;
+	return 0;
+}
+
+static int sample_release(struct inode *inode, struct file *file)
+{
+	kvfree(file->private_data);
+	return 0;
+}
+
+static void answer_get(struct session *s, const char *key)
+{
+	char *out = s->answer;
+	size_t prefix = strlen("value "), room = MAX_LINE - prefix - 2;
+	ssize_t len;
+
+	strscpy(out, "value ", MAX_LINE);
+	len = lru_get(cache, key, strlen(key), out + prefix, room);
+	if (len < 0) {
+		strscpy(out, "none\n", MAX_LINE);
+		return;
+	}
+	len = min_t(ssize_t, len, room);
+	out[prefix + len] = '\n';
+	out[prefix + len + 1] = '\0';
+}
+
+static void answer_set(struct session *s, const char *key, const char *value)
+{
+	int err = lru_set(cache, key, strlen(key), value, strlen(value), GFP_KERNEL);
+
+	if (err)
+		snprintf(s->answer, MAX_LINE, "error %d\n", -err);
+	else
+		strscpy(s->answer, "ok\n", MAX_LINE);
+}
+
+static void answer_stats(struct session *s)
+{
+	struct lru_stats st;
+
+	lru_stats(cache, &st);
+	snprintf(s->answer, MAX_LINE,
+		 "entries=%llu bytes=%llu hits=%llu misses=%llu evicted=%llu\n",
+		 st.entries, st.bytes, st.hits, st.misses, st.evicted);
+}
+
+static int answer(struct session *s)
+{
+	char *rest = strim(s->line), *verb = strsep(&rest, " "), *key;
+
+	if (!strcmp(verb, "stats") && !rest) {
+		answer_stats(s);
+		return 0;
+	}
+	key = rest ? strsep(&rest, " ") : NULL;
+	if (!key || !*key)
+		return -EINVAL;
+	if (!strcmp(verb, "set") && rest)
+		answer_set(s, key, rest);
+	else if (!strcmp(verb, "get") && !rest)
+		answer_get(s, key);
+	else if (!strcmp(verb, "del") && !rest)
+		strscpy(s->answer, lru_del(cache, key, strlen(key)) ? "none\n" : "ok\n",
+			MAX_LINE);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static ssize_t sample_write(struct file *file, const char __user *buf, size_t len,
+			    loff_t *pos)
+{
+	struct session *s = file->private_data;
+	ssize_t ret = len;
+	int err;
+
+	if (len >= MAX_LINE)
+		return -E2BIG;
+	mutex_lock(&s->lock);
+	if (copy_from_user(s->line, buf, len)) {
+		ret = -EFAULT;
+		goto unlock;
+	}
+	s->line[len] = '\0';
+	err = answer(s);
+	if (err)
+		ret = err;
+	else
+		*pos = 0;
+unlock:
+	mutex_unlock(&s->lock);
+	return ret;
+}
+
+static ssize_t sample_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
+{
+	struct session *s = file->private_data;
+	ssize_t ret;
+
+	mutex_lock(&s->lock);
+	ret = simple_read_from_buffer(buf, len, pos, s->answer, strlen(s->answer));
+	mutex_unlock(&s->lock);
+	return ret;
+}
+
+static const struct file_operations sample_fops = {
+	.owner = THIS_MODULE,
+	.open = sample_open,
+	.release = sample_release,
+	.read = sample_read,
+	.write = sample_write,
+};
+
+static int __init sample_init(void)
+{
+	cache = lru_create("sample", limit);
+	if (IS_ERR(cache))
+		return PTR_ERR(cache);
+	dir = debugfs_create_dir("karena_sample", NULL);
+	debugfs_create_file("cache", 0600, dir, NULL, &sample_fops);
+	return 0;
+}
+
+static void __exit sample_exit(void)
+{
+	debugfs_remove(dir);
+	lru_destroy(cache);
+}
+
+module_init(sample_init);
+module_exit(sample_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("A cache of strings in a karena heap");

@@ -1,0 +1,625 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Each refusal of the ioctls: one case takes a call that would be accepted,
+ * spoils one thing of it, wants the exact errno and looks that nothing changed.
+ * That the unspoilt call is accepted is a case of its own for each command.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "model.h"
+#include "tap.h"
+
+#define PAGE 4096
+
+/* One argument of any command, with room for a tail. */
+union arg {
+	__u32 size;
+	struct karena_info info;
+	struct karena_classes classes;
+	struct karena_setup setup;
+	struct karena_alloc alloc;
+	struct karena_free free;
+	struct karena_usable usable;
+	struct karena_share share;
+	struct karena_heap_info heap_info;
+	struct karena_class_stats class_stats;
+	char bytes[512];
+};
+
+/* What the commands are tried on. */
+static struct {
+	struct heap heap;
+	/* opened, never set up */
+	int fresh;
+	__u64 object;
+	/* four readable and writable pages, one read-only, one not accessible */
+	char *pages;
+} bench;
+
+static __u64 array(void)
+{
+	return as_addr(bench.pages);
+}
+
+static __u64 readonly_page(void)
+{
+	return as_addr(bench.pages) + 4 * PAGE;
+}
+
+static __u64 no_page(void)
+{
+	return as_addr(bench.pages) + 5 * PAGE;
+}
+
+static void valid_info(union arg *arg)
+{
+	arg->info.size = sizeof(arg->info);
+}
+
+static void valid_classes(union arg *arg)
+{
+	arg->classes.size = sizeof(arg->classes);
+	arg->classes.count = KARENA_NR_CLASSES;
+	arg->classes.classes = array();
+}
+
+static void valid_setup(union arg *arg)
+{
+	arg->setup.size = sizeof(arg->setup);
+	arg->setup.window = WINDOW;
+	strcpy(arg->setup.name, "reject");
+}
+
+static void valid_alloc(union arg *arg)
+{
+	arg->alloc.size = sizeof(arg->alloc);
+	arg->alloc.object_size = 64;
+	arg->alloc.count = 4;
+	arg->alloc.addrs = array();
+}
+
+static void valid_free(union arg *arg)
+{
+	arg->free.size = sizeof(arg->free);
+	arg->free.count = 1;
+	arg->free.addrs = array();
+	memcpy(bench.pages, &bench.object, 8);
+}
+
+static void valid_usable(union arg *arg)
+{
+	arg->usable.size = sizeof(arg->usable);
+	arg->usable.addr = bench.object;
+}
+
+static void valid_share(union arg *arg)
+{
+	arg->share.size = sizeof(arg->share);
+}
+
+static void valid_heap_info(union arg *arg)
+{
+	arg->heap_info.size = sizeof(arg->heap_info);
+}
+
+static void valid_class_stats(union arg *arg)
+{
+	arg->class_stats.size = sizeof(arg->class_stats);
+	arg->class_stats.count = 64;
+	arg->class_stats.stats = array();
+}
+
+/* Commands by number. */
+static const struct command {
+	const char *name;
+	unsigned long cmd;
+	__u32 size;
+	void (*valid)(union arg *arg);
+	bool answers;
+	bool needs_setup;
+} commands[] = {
+	{ "info", KARENA_IOC_INFO, sizeof(struct karena_info), valid_info, true, false },
+	{ "classes", KARENA_IOC_CLASSES, sizeof(struct karena_classes), valid_classes,
+	  true, false },
+	{ "setup", KARENA_IOC_SETUP, sizeof(struct karena_setup), valid_setup, true,
+	  false },
+	{ "alloc", KARENA_IOC_ALLOC, sizeof(struct karena_alloc), valid_alloc, false,
+	  true },
+	{ "free", KARENA_IOC_FREE, sizeof(struct karena_free), valid_free, true, true },
+	{ "usable", KARENA_IOC_USABLE, sizeof(struct karena_usable), valid_usable, true,
+	  true },
+	{ "share", KARENA_IOC_SHARE, sizeof(struct karena_share), valid_share, true,
+	  true },
+	{ "heap_info", KARENA_IOC_HEAP_INFO, sizeof(struct karena_heap_info),
+	  valid_heap_info, true, true },
+	{ "class_stats", KARENA_IOC_CLASS_STATS, sizeof(struct karena_class_stats),
+	  valid_class_stats, true, true },
+};
+
+static const struct command *command_of(unsigned long cmd)
+{
+	return &commands[_IOC_NR(cmd)];
+}
+
+static bool bench_setup(void)
+{
+	memset(&bench, 0, sizeof(bench));
+	bench.pages = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!check(bench.pages != MAP_FAILED) || !heap_open(&bench.heap, WINDOW, 0))
+		return false;
+	bench.fresh = dev_open(O_RDWR);
+	bench.object = heap_new(bench.heap.fd, 64, 0);
+	check(!mprotect(as_ptr(readonly_page()), PAGE, PROT_READ));
+	check(!mprotect(as_ptr(no_page()), PAGE, PROT_NONE));
+	return check(bench.fresh >= 0) && check(bench.object);
+}
+
+static void bench_exit(void)
+{
+	close(bench.fresh);
+	heap_close(&bench.heap);
+	munmap(bench.pages, 6 * PAGE);
+}
+
+/* The descriptor on which the unspoilt command would succeed. */
+static int target(unsigned long cmd)
+{
+	return cmd == KARENA_IOC_SETUP ? bench.fresh : bench.heap.fd;
+}
+
+/*
+ * Calls and looks that it got @want and left everything alone.  An alloc that
+ * finds no place for its addresses may have taken objects and put them back.
+ */
+static void refused(int fd, unsigned long cmd, void *arg, int want)
+{
+	struct state before;
+
+	state_get(fd, &before);
+	check_ret(kioctl(fd, cmd, arg), want);
+	if (cmd == KARENA_IOC_ALLOC && want == -EFAULT)
+		state_live_same(fd, &before);
+	else
+		state_same(fd, &before);
+}
+
+#define AT(command, member) offsetof(struct karena_##command, member)
+
+/* One member of a valid argument is overwritten. */
+static const struct spoilt {
+	const char *name;
+	unsigned long cmd;
+	int want;
+	size_t offset;
+	/* bytes of the member */
+	size_t len;
+	__u64 value;
+} spoilt[] = {
+	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 1 },
+	{ "setup: highest flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
+	  1ULL << 31 },
+	{ "setup: reserved", KARENA_IOC_SETUP, -EINVAL, AT(setup, reserved), 4, 1 },
+	{ "setup: window too small", KARENA_IOC_SETUP, -EINVAL, AT(setup, window), 8, 1 },
+	{ "setup: window 2^63", KARENA_IOC_SETUP, -EINVAL, AT(setup, window), 8,
+	  1ULL << 63 },
+	{ "setup: window that overflows", KARENA_IOC_SETUP, -EINVAL,
+	  AT(setup, window), 8, ~0ULL },
+	{ "setup: limit above the window", KARENA_IOC_SETUP, -EINVAL,
+	  AT(setup, limit), 8, WINDOW + 1 },
+	{ "setup: limit that overflows", KARENA_IOC_SETUP, -EINVAL, AT(setup, limit), 8,
+	  ~0ULL },
+	{ "alloc: unknown flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4, 4 },
+	{ "alloc: highest flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4,
+	  1ULL << 31 },
+	{ "alloc: reserved", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, reserved), 4, 1 },
+	{ "alloc: no objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4, 0 },
+	{ "alloc: too many objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4,
+	  KARENA_MAX_BULK + 1 },
+	{ "alloc: 2^32-1 objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4, ~0U },
+	{ "alloc: size 0", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, object_size), 8, 0 },
+	{ "alloc: nowhere to put addresses", KARENA_IOC_ALLOC, -EFAULT,
+	  AT(alloc, addrs), 8, 0 },
+	{ "alloc: addresses into the kernel", KARENA_IOC_ALLOC, -EFAULT,
+	  AT(alloc, addrs), 8, 0xffff888000000000ULL },
+	{ "alloc: addresses that wrap around", KARENA_IOC_ALLOC, -EFAULT,
+	  AT(alloc, addrs), 8, ~7ULL },
+	{ "free: unknown flag", KARENA_IOC_FREE, -EINVAL, AT(free, flags), 4, 1 },
+	{ "free: no objects", KARENA_IOC_FREE, -EINVAL, AT(free, count), 4, 0 },
+	{ "free: too many objects", KARENA_IOC_FREE, -EINVAL, AT(free, count), 4,
+	  KARENA_MAX_BULK + 1 },
+	{ "free: no array", KARENA_IOC_FREE, -EFAULT, AT(free, addrs), 8, 0 },
+	{ "free: array in the kernel", KARENA_IOC_FREE, -EFAULT, AT(free, addrs), 8,
+	  0xffff888000000000ULL },
+	{ "usable: unknown flag", KARENA_IOC_USABLE, -EINVAL, AT(usable, flags), 4, 1 },
+	{ "usable: address 0", KARENA_IOC_USABLE, -ENOENT, AT(usable, addr), 8, 0 },
+	{ "usable: outside of the window", KARENA_IOC_USABLE, -ENOENT,
+	  AT(usable, addr), 8, 0x1000 },
+	{ "usable: kernel address", KARENA_IOC_USABLE, -ENOENT, AT(usable, addr), 8,
+	  0xffff888000000000ULL },
+	{ "share: unknown flag", KARENA_IOC_SHARE, -EINVAL, AT(share, flags), 4, 2 },
+	{ "share: reserved", KARENA_IOC_SHARE, -EINVAL, AT(share, reserved), 4, 1 },
+	{ "heap_info: next is 2", KARENA_IOC_HEAP_INFO, -EINVAL,
+	  AT(heap_info, next), 4, 2 },
+	{ "heap_info: no such heap", KARENA_IOC_HEAP_INFO, -ENOENT,
+	  AT(heap_info, id), 4, ~0U },
+	{ "class_stats: reserved", KARENA_IOC_CLASS_STATS, -EINVAL,
+	  AT(class_stats, reserved), 4, 1 },
+	{ "class_stats: no such heap", KARENA_IOC_CLASS_STATS, -ENOENT,
+	  AT(class_stats, id), 4, ~0U },
+	{ "class_stats: no array", KARENA_IOC_CLASS_STATS, -EFAULT,
+	  AT(class_stats, stats), 8, 0 },
+	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
+	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,
+	  AT(classes, classes), 8, 0xffff888000000000ULL },
+};
+
+static void run_spoilt(const struct spoilt *s)
+{
+	union arg arg = { 0 };
+
+	if (!tap_begin("%s", s->name))
+		return;
+	if (bench_setup()) {
+		command_of(s->cmd)->valid(&arg);
+		memcpy(arg.bytes + s->offset, &s->value, s->len);
+		refused(target(s->cmd), s->cmd, &arg, s->want);
+	}
+	bench_exit();
+	tap_end();
+}
+
+/* What can be wrong with any command. */
+static const char * const troubles[] = {
+	"is accepted", "with a zero tail is accepted", "with a tail", "of size 0",
+	"of size 4", "short by 8", "at address 0", "at no page", "at a kernel address",
+	"across the end of memory", "before setup",
+};
+
+/* The last is for those that need it. */
+static unsigned int nr_troubles(const struct command *c)
+{
+	return ARRAY_SIZE(troubles) - !c->needs_setup;
+}
+
+static void accepted(const struct command *c, union arg *arg)
+{
+	if (!check_ret(kioctl(target(c->cmd), c->cmd, arg), 0))
+		return;
+	if (c->cmd == KARENA_IOC_SHARE)
+		close(arg->share.fd);
+	/* a kernel answers with its own size, or leaves the caller's */
+	check(arg->size == c->size || arg->size == c->size + 8);
+}
+
+static void try_trouble(const struct command *c, unsigned int trouble)
+{
+	union arg arg = { 0 };
+	void *crossing = as_ptr(no_page() - c->size + 8);
+	int fd = target(c->cmd);
+
+	c->valid(&arg);
+	switch (trouble) {
+	case 0:
+		return accepted(c, &arg);
+	case 1:
+		arg.size += 8;
+		return accepted(c, &arg);
+	case 2:
+		arg.size += 8;
+		arg.bytes[c->size + 7] = 1;
+		return refused(fd, c->cmd, &arg, -E2BIG);
+	case 3:
+		arg.size = 0;
+		return refused(fd, c->cmd, &arg, -EINVAL);
+	case 4:
+		arg.size = 4;
+		return refused(fd, c->cmd, &arg, -EINVAL);
+	case 5:
+		arg.size -= 8;
+		return refused(fd, c->cmd, &arg, -EINVAL);
+	case 6:
+		return refused(fd, c->cmd, NULL, -EFAULT);
+	case 7:
+		return refused(fd, c->cmd, as_ptr(no_page()), -EFAULT);
+	case 8:
+		return refused(fd, c->cmd, as_ptr(0xffff888000000000ULL), -EFAULT);
+	case 9:
+		/* the page before is made writable for the begin of it */
+		check(!mprotect(as_ptr(readonly_page()), PAGE, PROT_READ | PROT_WRITE));
+		memcpy(crossing, &arg, c->size - 8);
+		return refused(fd, c->cmd, crossing, -EFAULT);
+	case 10:
+		return refused(bench.fresh, c->cmd, &arg, -ENXIO);
+	}
+}
+
+static void run_trouble(const struct command *c, unsigned int trouble)
+{
+	if (!tap_begin("%s: %s", c->name, troubles[trouble]))
+		return;
+	if (bench_setup())
+		try_trouble(c, trouble);
+	bench_exit();
+	tap_end();
+}
+
+/*
+ * The argument is in a page that can be read only: the answer has no place.
+ * Nothing may be left behind that the caller does not know of, above all no
+ * descriptor and no heap.  A free has been carried out by then.
+ */
+static void run_unwritable(const struct command *c)
+{
+	void *at = as_ptr(readonly_page());
+	union arg arg = { 0 };
+
+	if (!tap_begin("%s: answer into a read-only page", c->name))
+		return;
+	if (!bench_setup())
+		goto out;
+	c->valid(&arg);
+	check(!mprotect(at, PAGE, PROT_READ | PROT_WRITE));
+	memcpy(at, &arg, sizeof(arg));
+	check(!mprotect(at, PAGE, PROT_READ));
+	if (!c->answers)
+		check_ret(kioctl(target(c->cmd), c->cmd, at), 0);
+	else if (c->cmd == KARENA_IOC_FREE)
+		check_ret(kioctl(target(c->cmd), c->cmd, at), -EFAULT);
+	else
+		refused(target(c->cmd), c->cmd, at, -EFAULT);
+	check(!memcmp(at, &arg, sizeof(arg)));
+out:
+	bench_exit();
+	tap_end();
+}
+
+static void alloc_to_unwritable(void)
+{
+	union arg arg = { 0 };
+	struct state before;
+
+	if (!bench_setup())
+		return;
+	state_get(bench.heap.fd, &before);
+	valid_alloc(&arg);
+	arg.alloc.addrs = readonly_page();
+	check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -EFAULT);
+	arg.alloc.addrs = no_page();
+	check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -EFAULT);
+	state_live_same(bench.heap.fd, &before);
+	bench_exit();
+}
+
+/* All or nothing: the first addresses can be stored, the last cannot. */
+static void alloc_across(void)
+{
+	union arg arg = { 0 };
+	struct state before;
+
+	if (!bench_setup())
+		return;
+	state_get(bench.heap.fd, &before);
+	valid_alloc(&arg);
+	arg.alloc.count = 1000;
+	arg.alloc.addrs = readonly_page() - 999 * 8;
+	check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -EFAULT);
+	arg.alloc.object_size = 100000;
+	arg.alloc.count = 2;
+	arg.alloc.addrs = readonly_page() - 8;
+	check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -EFAULT);
+	state_live_same(bench.heap.fd, &before);
+	bench_exit();
+}
+
+/* What came before the bad address has been freed. */
+static void free_across(void)
+{
+	struct karena_heap_info own;
+	union arg arg = { 0 };
+	__u64 addrs[600];
+
+	if (!bench_setup())
+		return;
+	check_ret(heap_alloc(bench.heap.fd, 32, 0, 600, addrs), 0);
+	check(!mprotect(as_ptr(readonly_page()), PAGE, PROT_READ | PROT_WRITE));
+	memcpy(as_ptr(no_page() - 599 * 8), addrs, 599 * 8);
+	valid_free(&arg);
+	arg.free.count = 600;
+	arg.free.addrs = no_page() - 599 * 8;
+	check_ret(kioctl(bench.heap.fd, KARENA_IOC_FREE, &arg), -EFAULT);
+	check_ret(heap_info(bench.heap.fd, 0, 0, &own), 0);
+	check_eq(own.frees, 599);
+	check_eq(own.live_objects, 2);
+	check_eq(heap_usable(bench.heap.fd, addrs[599]), 32);
+	bench_exit();
+}
+
+static void stats_across(void)
+{
+	union arg arg = { 0 };
+
+	if (!bench_setup())
+		return;
+	heap_new(bench.heap.fd, 1000, 0);
+	valid_class_stats(&arg);
+	arg.class_stats.count = 2;
+	arg.class_stats.stats = no_page() - sizeof(struct karena_class_stat);
+	check(!mprotect(as_ptr(readonly_page()), PAGE, PROT_READ | PROT_WRITE));
+	refused(bench.heap.fd, KARENA_IOC_CLASS_STATS, &arg, -EFAULT);
+	memset(&arg, 0, sizeof(arg));
+	valid_classes(&arg);
+	arg.classes.classes = no_page() - sizeof(struct karena_class_info);
+	refused(bench.heap.fd, KARENA_IOC_CLASSES, &arg, -EFAULT);
+	bench_exit();
+}
+
+/* Larger than the window can never fit. */
+static void alloc_huge(void)
+{
+	static const __u64 sizes[] = {
+		WINDOW + 1, 1ULL << 32, 1ULL << 46, 1ULL << 47, 1ULL << 62,
+		(1ULL << 63) - 1, 1ULL << 63, ~0ULL - 8191, ~0ULL,
+	};
+	union arg arg = { 0 };
+	struct state before;
+	unsigned int i;
+
+	if (!bench_setup())
+		return;
+	state_get(bench.heap.fd, &before);
+	valid_alloc(&arg);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		arg.alloc.object_size = sizes[i];
+		arg.alloc.count = 1;
+		check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -ENOMEM);
+		arg.alloc.count = 16;
+		check_ret(kioctl(bench.heap.fd, KARENA_IOC_ALLOC, &arg), -ENOMEM);
+	}
+	state_live_same(bench.heap.fd, &before);
+	check_eq(heap_usable(bench.heap.fd, bench.object), 64);
+	bench_exit();
+}
+
+static void usable_of_nothing(void)
+{
+	struct state before;
+	__u64 gone;
+
+	if (!bench_setup())
+		return;
+	gone = heap_new(bench.heap.fd, 64, 0);
+	check_ret(heap_drop(bench.heap.fd, gone), 0);
+	state_get(bench.heap.fd, &before);
+	check_ret(heap_usable(bench.heap.fd, gone), -ENOENT);
+	check_ret(heap_usable(bench.heap.fd, bench.object + 1), -ENOENT);
+	check_ret(heap_usable(bench.heap.fd, bench.object + 8), -ENOENT);
+	check_ret(heap_usable(bench.heap.fd, bench.heap.base - 8), -ENOENT);
+	check_ret(heap_usable(bench.heap.fd, bench.heap.base + WINDOW), -ENOENT);
+	check_ret(heap_usable(bench.heap.fd, bench.heap.base + WINDOW - 8), -ENOENT);
+	state_same(bench.heap.fd, &before);
+	bench_exit();
+}
+
+static void setup_twice(void)
+{
+	union arg arg = { 0 };
+
+	if (!bench_setup())
+		return;
+	valid_setup(&arg);
+	refused(bench.heap.fd, KARENA_IOC_SETUP, &arg, -EBUSY);
+	bench_exit();
+}
+
+static void setup_name(const char *name, size_t len)
+{
+	union arg arg = { 0 };
+
+	valid_setup(&arg);
+	memset(arg.setup.name, 0, sizeof(arg.setup.name));
+	memcpy(arg.setup.name, name, len);
+	refused(bench.fresh, KARENA_IOC_SETUP, &arg, -EINVAL);
+}
+
+static void setup_names(void)
+{
+	if (!bench_setup())
+		return;
+	setup_name("12345678901234567890123456789012", KARENA_NAME_LEN);
+	setup_name("new\nline", 8);
+	setup_name("escape\033[2J", 10);
+	setup_name("del\177", 4);
+	setup_name("high\200", 5);
+	setup_name("\001", 1);
+	bench_exit();
+}
+
+static void setup_windows(void)
+{
+	struct karena_info dev;
+	union arg arg = { 0 };
+
+	if (!bench_setup() || !user_numbers(&dev))
+		return;
+	valid_setup(&arg);
+	arg.setup.window = dev.min_window - 1;
+	refused(bench.fresh, KARENA_IOC_SETUP, &arg, -EINVAL);
+	arg.setup.window = dev.max_window + 1;
+	refused(bench.fresh, KARENA_IOC_SETUP, &arg, -EINVAL);
+	bench_exit();
+}
+
+static void unknown_commands(void)
+{
+	static const unsigned long cmds[] = {
+		_IOWR(KARENA_IOC_MAGIC, 0x09, struct karena_info),
+		_IOWR(KARENA_IOC_MAGIC, 0x7f, struct karena_info),
+		_IOWR(KARENA_IOC_MAGIC, 0xff, struct karena_info),
+		_IO(KARENA_IOC_MAGIC, 0xff), _IOWR(0xb6, 0x00, struct karena_info),
+		_IOWR(0x00, 0x03, struct karena_alloc), 0, ~0U, 0x5401 /* TCGETS */,
+	};
+	union arg arg = { 0 };
+	unsigned int i;
+
+	if (!bench_setup())
+		return;
+	valid_info(&arg);
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		refused(bench.heap.fd, cmds[i], &arg, -ENOTTY);
+		refused(bench.fresh, cmds[i], &arg, -ENOTTY);
+	}
+	bench_exit();
+}
+
+/* A newer header's larger structure has a command of another number. */
+static void newer_header(void)
+{
+	unsigned long cmd = _IOC(_IOC_READ | _IOC_WRITE, KARENA_IOC_MAGIC, 0,
+				 sizeof(struct karena_info) + 16);
+	union arg arg = { 0 };
+
+	if (!bench_setup())
+		return;
+	arg.size = sizeof(struct karena_info) + 16;
+	check_ret(kioctl(bench.heap.fd, cmd, &arg), 0);
+	check_eq(arg.info.page_size, KARENA_PAGE_SIZE);
+	check_eq(arg.size, sizeof(struct karena_info));
+	bench_exit();
+}
+
+static const struct tap_case cases[] = {
+	{ "alloc: addresses into pages that cannot be written", alloc_to_unwritable },
+	{ "alloc: addresses across the end of memory", alloc_across },
+	{ "alloc: sizes that no window holds", alloc_huge },
+	{ "free: array across the end of memory", free_across },
+	{ "classes, class_stats: array across the end of memory", stats_across },
+	{ "usable: freed, interior and outside", usable_of_nothing },
+	{ "setup: twice", setup_twice },
+	{ "setup: names", setup_names },
+	{ "setup: windows just out of bounds", setup_windows },
+	{ "unknown commands and types", unknown_commands },
+	{ "a newer header's info", newer_header },
+};
+
+int main(void)
+{
+	unsigned int nr = ARRAY_SIZE(cases) + ARRAY_SIZE(spoilt), i, j;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		nr += nr_troubles(&commands[i]) + 1;
+	tap_plan(nr);
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		for (j = 0; j < nr_troubles(&commands[i]); j++)
+			run_trouble(&commands[i], j);
+		run_unwritable(&commands[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(spoilt); i++)
+		run_spoilt(&spoilt[i]);
+	tap_run(cases, ARRAY_SIZE(cases));
+	return tap_status();
+}

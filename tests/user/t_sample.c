@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The sample consumer, a kernel module with a cache of strings in a karena
+ * heap (tests/sample): what it answers against a model, its limit, and several
+ * processes at once.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define CACHE "/sys/kernel/debug/karena_sample/cache"
+#define KEYS 64
+#define MAX_VALUE 2000
+
+static int cache_open(void)
+{
+	int fd = open(CACHE, O_RDWR);
+
+	if (fd < 0)
+		tap_skip("%s: %s", CACHE, strerror(errno));
+	return fd;
+}
+
+/* Writes a command and reads its answer; -errno of the command. */
+static int ask(int fd, char *answer, size_t room, const char *command)
+{
+	ssize_t n = write(fd, command, strlen(command));
+
+	answer[0] = '\0';
+	if (n < 0)
+		return -errno;
+	n = pread(fd, answer, room - 1, 0);
+	if (n < 0)
+		return -errno;
+	answer[n] = '\0';
+	return 0;
+}
+
+static bool answers(int fd, const char *command, const char *want)
+{
+	char got[4096];
+
+	if (!check_ret(ask(fd, got, sizeof(got), command), 0))
+		return false;
+	if (!strcmp(got, want))
+		return true;
+	tap_diag("%.40s: got %.60s, want %.60s", command, got, want);
+	return check(!"the answer is as the model says");
+}
+
+static unsigned long long stat_of(int fd, const char *name)
+{
+	char got[4096], key[32], *at;
+
+	snprintf(key, sizeof(key), "%s=", name);
+	check_ret(ask(fd, got, sizeof(got), "stats"), 0);
+	at = strstr(got, key);
+	return check(at) ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+static void basics(void)
+{
+	int fd = cache_open();
+
+	if (fd < 0)
+		return;
+	answers(fd, "set colour green", "ok\n");
+	answers(fd, "get colour", "value green\n");
+	answers(fd, "set colour deep blue", "ok\n");
+	answers(fd, "get colour", "value deep blue\n");
+	answers(fd, "get size", "none\n");
+	answers(fd, "del colour", "ok\n");
+	answers(fd, "del colour", "none\n");
+	answers(fd, "get colour", "none\n");
+	close(fd);
+}
+
+static void rejections(void)
+{
+	static const char * const bad[] = { "", "set", "set a", "get", "get a b", "del",
+					    "stats now", "jump high" };
+	char got[4096], key[400];
+	unsigned int i;
+	int fd = cache_open();
+
+	if (fd < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (*bad[i])
+			check_ret(ask(fd, got, sizeof(got), bad[i]), -EINVAL);
+	memset(key, 'k', sizeof(key));
+	memcpy(key, "set ", 4);
+	memcpy(key + sizeof(key) - 3, " v", 3);
+	answers(fd, key, "error 22\n");
+	close(fd);
+}
+
+static void fill_value(struct rng *rng, char *value)
+{
+	unsigned int i, len = 1 + rng_below(rng, MAX_VALUE);
+
+	for (i = 0; i < len; i++)
+		value[i] = 'a' + rng_below(rng, 26);
+	value[len] = '\0';
+}
+
+/* One process's keys against a model of them; they all fit. */
+static void against_model(void *arg)
+{
+	static char model[KEYS][MAX_VALUE + 1], command[4096], want[4096];
+	unsigned int i, key, steps = tap_count(2000, 50000);
+	long id = (long)arg;
+	struct rng rng;
+	int fd = cache_open();
+
+	if (fd < 0)
+		return;
+	rng_init(&rng, 100 + id);
+	for (i = 0; i < steps && !tap_failed(); i++) {
+		key = rng_below(&rng, KEYS);
+		switch (rng_below(&rng, 4)) {
+		case 0:
+			fill_value(&rng, model[key]);
+			snprintf(command, sizeof(command), "set %ld.%u %s", id, key, model[key]);
+			answers(fd, command, "ok\n");
+			break;
+		case 1:
+			snprintf(command, sizeof(command), "del %ld.%u", id, key);
+			answers(fd, command, model[key][0] ? "ok\n" : "none\n");
+			model[key][0] = '\0';
+			break;
+		default:
+			snprintf(command, sizeof(command), "get %ld.%u", id, key);
+			snprintf(want, sizeof(want), model[key][0] ? "value %s\n" : "none\n",
+				 model[key]);
+			answers(fd, command, want);
+		}
+	}
+	for (key = 0; key < KEYS; key++) {
+		snprintf(command, sizeof(command), "del %ld.%u", id, key);
+		answers(fd, command, model[key][0] ? "ok\n" : "none\n");
+	}
+	close(fd);
+}
+
+static void model_alone(void)
+{
+	tap_isolate(against_model, (void *)1L);
+}
+
+static void model_together(void)
+{
+	pid_t pids[4];
+	unsigned long i;
+
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		pids[i] = tap_fork(against_model, (void *)(i + 2));
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		tap_join(pids[i]);
+}
+
+/* Four times what fits: the last ones stay, the first ones are gone. */
+static void eviction(void)
+{
+	char command[4096], value[1025];
+	unsigned long long limit = 1 << 20, before;
+	unsigned int i, n = 4 * limit / 1024;
+	int fd = cache_open();
+
+	if (fd < 0)
+		return;
+	memset(value, 'v', 1024);
+	value[1024] = '\0';
+	before = stat_of(fd, "evicted");
+	for (i = 0; i < n; i++) {
+		snprintf(command, sizeof(command), "set e%u %s", i, value);
+		answers(fd, command, "ok\n");
+		check(stat_of(fd, "bytes") <= limit);
+	}
+	answers(fd, "get e0", "none\n");
+	snprintf(command, sizeof(command), "del e%u", n - 1);
+	answers(fd, command, "ok\n");
+	check(stat_of(fd, "evicted") - before >= n / 2);
+	for (i = 0; i < n; i++) {
+		snprintf(command, sizeof(command), "del e%u", i);
+		check_ret(ask(fd, value, sizeof(value), command), 0);
+	}
+	check_eq(stat_of(fd, "entries"), 0);
+	check_eq(stat_of(fd, "bytes"), 0);
+	close(fd);
+}
+
+static const struct tap_case cases[] = {
+	{ "set, get and del", basics },
+	{ "commands that are none", rejections },
+	{ "one process against a model", model_alone },
+	{ "four processes against their models", model_together },
+	{ "the limit lets the oldest go", eviction },
+};
+
+int main(void)
+{
+	return tap_main(cases, ARRAY_SIZE(cases));
+}
