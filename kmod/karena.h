@@ -94,6 +94,7 @@ struct karena_type {
 	struct karena_central *central;
 	struct karena_pagemap *map;
 	unsigned long base;
+	unsigned long secret;
 	struct karena_heap *heap;
 	u32 size;
 	struct hlist_node node;
@@ -101,8 +102,9 @@ struct karena_type {
 
 struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
 				       unsigned int flags);
-void *karena_new_slow(struct karena_type *type, unsigned int flags, gfp_t gfp);
-void karena_del_slow(struct karena_type *type, unsigned long addr, u8 *state);
+void *karena_new_slow(struct karena_type *type, unsigned long unsound, unsigned int flags,
+		      gfp_t gfp);
+void karena_del_slow(struct karena_type *type, unsigned long addr);
 
 /**
  * karena_new - allocate an object of a type
@@ -120,14 +122,13 @@ void karena_del_slow(struct karena_type *type, unsigned long addr, u8 *state);
 static __always_inline void *karena_new(struct karena_type *type, unsigned int flags,
 					gfp_t gfp)
 {
-	struct karena_slot slot = karena_take_fast(type->cache);
+	unsigned long addr = karena_take_fast(type->cache);
 
-	if (unlikely(!slot.addr))
-		return karena_new_slow(type, flags, gfp);
+	if (unlikely(!addr || !karena_unseal(addr, type->secret)))
+		return karena_new_slow(type, addr, flags, gfp);
 	if (!(flags & KARENA_NOZERO) || want_init_on_alloc(gfp))
-		memset((void *)slot.addr, 0, type->size);
-	WRITE_ONCE(*slot.state, KARENA_LIVE);
-	return (void *)slot.addr;
+		memset((void *)addr, 0, type->size);
+	return (void *)addr;
 }
 
 /**
@@ -145,20 +146,18 @@ static __always_inline bool karena_del(struct karena_type *type, const void *obj
 {
 	unsigned long addr = (unsigned long)object;
 	struct karena_span *span;
-	u8 *state = NULL;
 
 	preempt_disable();
 	span = karena_map_span(type->map, type->base, addr);
-	if (likely(span && span->central == type->central))
-		state = karena_span_state(span, addr);
-	if (unlikely(!state || !karena_claim(state))) {
+	if (unlikely(!span || span->central != type->central ||
+		     !karena_claim(span, addr, type->secret))) {
 		preempt_enable();
 		return karena_free(type->heap, object);
 	}
 	if (want_init_on_free())
-		memset((void *)addr, 0, type->size);
-	if (unlikely(!karena_give_fast(type->cache, addr, state)))
-		karena_del_slow(type, addr, state);
+		memset((void *)addr + KARENA_SEAL_SIZE, 0, type->size - KARENA_SEAL_SIZE);
+	if (unlikely(!karena_give_fast(type->cache, addr)))
+		karena_del_slow(type, addr);
 	preempt_enable();
 	return true;
 }

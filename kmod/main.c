@@ -4,9 +4,13 @@
  */
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/random.h>
 
 #include "kmod/alloc/internal.h"
 #include "kmod/user/user.h"
+
+unsigned long karena_secret __ro_after_init;
+KARENA_EXPORT_TEST(karena_secret);
 
 /*
  * The pagemap of kernel heaps covers the linear mapping, and as much again for
@@ -24,13 +28,17 @@ static int __init karena_init(void)
 {
 	int err;
 
+	get_random_bytes(&karena_secret, sizeof(karena_secret));
 	karena_user_init();
 	err = karena_runs_init();
 	if (err)
 		return err;
-	err = kernel_map_init();
+	err = karena_centrals_init();
 	if (err)
 		goto exit_runs;
+	err = kernel_map_init();
+	if (err)
+		goto exit_centrals;
 	err = karena_inode_init();
 	if (err)
 		goto delete_map;
@@ -47,6 +55,8 @@ exit_inode:
 	karena_inode_exit();
 delete_map:
 	karena_pagemap_delete(karena_kernel_map);
+exit_centrals:
+	karena_centrals_exit();
 exit_runs:
 	karena_runs_exit();
 	return err;
@@ -61,6 +71,7 @@ static void __exit karena_exit(void)
 	karena_pagemap_delete(karena_kernel_map);
 	/* Spans go by RCU; runs do not, but their cache must see them all back. */
 	rcu_barrier();
+	karena_centrals_exit();
 	karena_runs_exit();
 }
 

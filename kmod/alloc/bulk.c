@@ -9,39 +9,36 @@
 /* Longest stretch with preemption off, in objects. */
 #define BATCH	128u
 
-/* Takes up to @count sound slots from a magazine; they are LIVE then. */
-static __always_inline unsigned int take_slots(struct karena_magazine *mag,
-					       unsigned int count, unsigned long *addrs)
+/* Takes up to @count sound objects from the loaded magazine. */
+static __always_inline unsigned int take_slots(struct karena_mcache *mc, unsigned int count,
+					       unsigned long *addrs)
 {
-	struct karena_slot *slot = &mag->slot[mag->nr];
-	unsigned int n, most = min(count, mag->nr);
+	unsigned int n, most = min_t(unsigned long, count, mc->top - mc->loaded->slot);
+	unsigned long addr, secret = karena_secret, *top = mc->top;
 
 	for (n = 0; n < most; n++) {
-		slot--;
-		if (unlikely(READ_ONCE(*slot->state) != KARENA_CACHED))
+		addr = *(top - n - 1);
+		if (unlikely(!karena_unseal(addr, secret)))
 			break;
-		WRITE_ONCE(*slot->state, KARENA_LIVE);
-		addrs[n] = slot->addr;
+		addrs[n] = addr;
 	}
-	mag->nr -= n;
+	mc->top = top - n;
+	mc->allocs += n;
 	return n;
 }
 
-/* Objects from this CPU's magazines, as many as are there and sound. */
+/* Objects from this CPU's magazine, as many as are there and sound. */
 static unsigned int take_batch(struct karena_central *central, unsigned int count,
 			       unsigned long *addrs)
 {
-	struct karena_magazine *mag;
 	struct karena_mcache *mc;
 	unsigned int n = 0;
 
 	preempt_disable();
 	mc = this_cpu_ptr(central->cache);
 	if (mcache_enter(mc)) {
-		mag = mcache_full(mc);
-		if (mag)
-			n = take_slots(mag, count, addrs);
-		WRITE_ONCE(mc->allocs, mc->allocs + n);
+		if (karena_mcache_get_full(central, mc))
+			n = take_slots(mc, count, addrs);
 		mcache_exit(mc);
 	}
 	preempt_enable();
@@ -102,61 +99,56 @@ unsigned int karena_alloc_bulk(struct karena_heap *heap, size_t size, unsigned i
 }
 EXPORT_SYMBOL_GPL(karena_alloc_bulk);
 
-/* The span of an object that seems to be of @central; NULL if it is not. */
-static __always_inline struct karena_span *span_in(struct karena_central *central, void *object)
-{
-	struct karena_heap *heap = central->heap;
-	struct karena_span *span;
-
-	span = karena_map_span(heap->map, heap->base, (unsigned long)object);
-	return likely(span && span->central == central) ? span : NULL;
-}
-
 /*
- * Puts up to @count objects of one central into a magazine, which has room for
- * them; returns how many, up to the first that is none of them.
+ * Puts up to @count objects, of which the first is in @span, into the loaded
+ * magazine, which has room for them; returns how many, up to the first that is
+ * not of the same central.  Objects freed together are often neighbours, so the
+ * span of the last one is tried first.
  */
-static __always_inline unsigned int give_slots(struct karena_central *central,
-					       struct karena_magazine *mag,
+static __always_inline unsigned int give_slots(struct karena_mcache *mc, struct karena_span *span,
 					       unsigned int count, void **objects)
 {
-	struct karena_slot *slot = &mag->slot[mag->nr];
-	struct karena_span *span;
+	const struct karena_central *central = span->central;
+	struct karena_pagemap *map = central->heap->map;
+	unsigned long map_base = central->heap->base, secret = karena_secret;
+	unsigned long addr, base = span->base, *slot = mc->top;
+	u32 magic = span->magic, bytes = span->size * span->nelems;
 	unsigned int n;
-	u8 *state;
 
 	for (n = 0; n < count; n++) {
-		span = span_in(central, objects[n]);
-		if (unlikely(!span))
+		addr = (unsigned long)objects[n];
+		if (addr - base >= bytes) {
+			span = karena_map_span(map, map_base, addr);
+			if (unlikely(!span || span->central != central))
+				break;
+			base = span->base;
+		}
+		if (unlikely(!karena_is_start(addr - base, magic) ||
+			     karena_is_sealed(addr, secret)))
 			break;
-		state = karena_span_state(span, (unsigned long)objects[n]);
-		if (unlikely(!state || !karena_claim(state)))
-			break;
-		*slot++ = (struct karena_slot){ (unsigned long)objects[n], state };
+		karena_seal(addr, secret);
+		*slot++ = addr;
 	}
-	mag->nr += n;
+	mc->top = slot;
 	return n;
 }
 
 /* Frees objects while they are of the first one's central and this CPU has room. */
 static unsigned int give_batch(struct karena_heap *heap, unsigned int count, void **objects)
 {
-	struct karena_magazine *mag;
 	struct karena_span *span;
 	struct karena_mcache *mc;
 	unsigned int n = 0;
 
 	preempt_disable();
 	span = karena_span_at(heap, (unsigned long)objects[0]);
-	if (!span || span->heap != heap || !span->central)
+	if (!span || span->heap != heap || !span->central || span->state)
 		goto out;
 	mc = this_cpu_ptr(span->central->cache);
 	if (mcache_enter(mc)) {
-		mag = mcache_room(mc);
-		if (mag)
-			n = give_slots(span->central, mag, min(count, mag->cap - mag->nr),
+		if (karena_mcache_get_room(span->central, mc))
+			n = give_slots(mc, span, min_t(unsigned int, count, mc->end - mc->top),
 				       objects);
-		WRITE_ONCE(mc->frees, mc->frees + n);
 		mcache_exit(mc);
 	}
 out:

@@ -35,8 +35,7 @@ struct karena_heap;
 struct karena_run;
 
 /*
- * What is known of one slot of a span, a byte each, so that the fast path
- * changes it by a plain store:
+ * Who has a slot of a span.  In a user heap that is told by a byte for each:
  *
  *	state    bitmap  who has it            changed by
  *	FREE     1       the span              central lock
@@ -44,9 +43,18 @@ struct karena_run;
  *	LIVE     0       the user              free: LIVE -> CACHED
  *	TINY     0       the user, in parts    last part: TINY -> CACHED
  *
- * In a user heap LIVE -> CACHED is an atomic exchange, as two processes may
- * well free one object at the same time.  Kernel callers are trusted not to do
- * that at the very same instant on two CPUs; any other double free is seen.
+ * LIVE -> CACHED is an atomic exchange, as two processes may well free one
+ * object at the same time.
+ *
+ * In a kernel heap such bytes would share cache lines that CPUs fight for at
+ * each allocation and free, and nothing untrusted writes to the objects.  So what
+ * is free there has a seal in its first word, on a line that its user has just
+ * had: its own address, and a secret.  A double free is seen by the seal, unless
+ * the object was written to after the first one; that is seen when it is to be
+ * handed out.  Kernel callers are trusted not to free an object twice at the very
+ * same instant on two CPUs; that too is seen as late as when it is handed out.
+ * Only spans of the tiny allocator have states in a kernel heap, to tell a block
+ * that is in use from an object.
  */
 enum karena_state {
 	KARENA_FREE,
@@ -62,21 +70,22 @@ enum karena_state {
 struct karena_span {
 	struct karena_heap *heap;
 	unsigned long base;		/* address of the first object */
-	u8 *state;			/* nelems of enum karena_state */
+	u8 *state;			/* nelems + 1 of enum karena_state, or NULL */
 	struct karena_central *central;	/* NULL for a large object */
 	u32 size;			/* of an object; 0: see large_size */
 	u32 magic;			/* offset * magic >> 32 is the index */
 	u32 nelems;
+	bool mapped;			/* a large object from vmalloc() */
+	u16 *tiny;			/* see tiny.c */
+	struct karena_run *run;
 
+	/* Written by refill and flush: on another line than what a free reads. */
 	u32 nfree;			/* central lock */
 	u32 hint;			/* first word of free that may have a bit */
 	struct list_head list;		/* central->partial, central lock */
 	struct list_head all;		/* heap->spans, mheap lock */
-	struct karena_run *run;
 	size_t large_size;		/* bytes of a large object */
 	struct llist_node retired;	/* heap->retired: to be unmapped */
-	bool mapped;			/* a large object from vmalloc() */
-	u16 *tiny;			/* see tiny.c */
 	struct rcu_head rcu;
 	unsigned long free[];		/* bitmap of free slots, central lock */
 };
@@ -99,19 +108,14 @@ struct karena_pagemap {
 	struct karena_leaf *leaf[];
 };
 
-struct karena_slot {
-	unsigned long addr;
-	u8 *state;
-};
-
 struct karena_magazine {
-	u32 nr;
+	u32 nr;				/* while it is not loaded */
 	u32 cap;
 	union {
 		struct list_head list;		/* in the depot */
 		struct llist_node drained;	/* on its way there, from a CPU */
 	};
-	struct karena_slot slot[];
+	unsigned long slot[];		/* addresses of objects */
 };
 
 /*
@@ -120,16 +124,19 @@ struct karena_magazine {
  */
 struct karena_mcache {
 	u32 busy;
+	unsigned long *top;		/* behind the last slot in use of loaded */
+	unsigned long *end;		/* behind its last one */
 	struct karena_magazine *loaded;
 	struct karena_magazine *previous;
+	u32 nr_previous;		/* for those who look from outside */
 	u64 allocs;
-	u64 frees;
-};
+} __aligned(64);
 
-/* Entry of a page, NULL when nothing was ever there. */
-static __always_inline struct karena_page *
-karena_pagemap_get(struct karena_pagemap *map, unsigned long page)
+/* Span at an address; call with preemption off or under RCU. */
+static __always_inline struct karena_span *
+karena_map_span(struct karena_pagemap *map, unsigned long base, unsigned long addr)
 {
+	unsigned long page = (addr - base) >> KARENA_PAGE_SHIFT;
 	struct karena_leaf *leaf;
 
 	if (unlikely(page >= map->npages))
@@ -138,20 +145,8 @@ karena_pagemap_get(struct karena_pagemap *map, unsigned long page)
 	leaf = READ_ONCE(map->leaf[page >> KARENA_LEAF_SHIFT]);
 	if (unlikely(!leaf))
 		return NULL;
-	return &leaf->page[page & (KARENA_LEAF_PAGES - 1)];
-}
-
-/* Span at an address; call with preemption off or under RCU. */
-static __always_inline struct karena_span *
-karena_map_span(struct karena_pagemap *map, unsigned long base, unsigned long addr)
-{
-	struct karena_page *entry;
-
-	entry = karena_pagemap_get(map, (addr - base) >> KARENA_PAGE_SHIFT);
-	if (unlikely(!entry))
-		return NULL;
 	/* Pairs with smp_store_release() in karena_pagemap_set(). */
-	return READ_ONCE(entry->span);
+	return READ_ONCE(leaf->page[page & (KARENA_LEAF_PAGES - 1)].span);
 }
 
 /* Index of the object that an offset in its span falls into. */
@@ -176,115 +171,107 @@ static __always_inline void mcache_exit(struct karena_mcache *mc)
 	WRITE_ONCE(mc->busy, 0);
 }
 
-/* A magazine with something in it, if this CPU has one; else NULL. */
-static __always_inline struct karena_magazine *mcache_full(struct karena_mcache *mc)
+/* Takes the last object of the loaded magazine; 0 if there is none. */
+static __always_inline unsigned long mcache_pop(struct karena_mcache *mc)
 {
-	struct karena_magazine *mag = mc->loaded;
+	unsigned long *top = mc->top;
 
-	if (likely(mag->nr))
-		return mag;
-	swap(mc->loaded, mc->previous);
-	return mc->loaded->nr ? mc->loaded : NULL;
+	if (unlikely(top == mc->loaded->slot))
+		return 0;
+	mc->top = top - 1;
+	mc->allocs++;
+	return top[-1];
 }
 
-/* A magazine with room in it, if this CPU has one; else NULL. */
-static __always_inline struct karena_magazine *mcache_room(struct karena_mcache *mc)
+/* Gives an object to the loaded magazine, if that has room. */
+static __always_inline bool mcache_push(struct karena_mcache *mc, unsigned long addr)
 {
-	struct karena_magazine *mag = mc->loaded;
+	unsigned long *top = mc->top;
 
-	if (likely(mag->nr != mag->cap))
-		return mag;
-	swap(mc->loaded, mc->previous);
-	return mc->loaded->nr != mc->loaded->cap ? mc->loaded : NULL;
+	if (unlikely(top == mc->end))
+		return false;
+	*top = addr;
+	mc->top = top + 1;
+	return true;
 }
 
-/*
- * Takes the last slot of a magazine that has one, unless it is not sound: then
- * nothing is changed and its address is 0.  The counters of a cache are read by
- * statistics, from other CPUs.
- */
-static __always_inline struct karena_slot mcache_pop(struct karena_mcache *mc,
-						     struct karena_magazine *mag)
+/* Takes an object from this CPU's loaded magazine; 0 if that is empty or busy. */
+static __always_inline unsigned long karena_take_fast(struct karena_mcache __percpu *cache)
 {
-	u32 nr = mag->nr - 1;
-	struct karena_slot slot = mag->slot[nr];
-
-	if (unlikely(READ_ONCE(*slot.state) != KARENA_CACHED))
-		return (struct karena_slot){};
-	mag->nr = nr;
-	WRITE_ONCE(mc->allocs, mc->allocs + 1);
-	return slot;
-}
-
-static __always_inline void mcache_push(struct karena_mcache *mc, struct karena_magazine *mag,
-					unsigned long addr, u8 *state)
-{
-	u32 nr = mag->nr;
-
-	mag->slot[nr] = (struct karena_slot){ addr, state };
-	mag->nr = nr + 1;
-	WRITE_ONCE(mc->frees, mc->frees + 1);
-}
-
-/*
- * Takes an object from this CPU's magazine, if it has one, is not busy and the
- * slot is sound; else nothing is changed and the address is 0.
- */
-static __always_inline struct karena_slot
-karena_take_fast(struct karena_mcache __percpu *cache)
-{
-	struct karena_slot slot = {};
-	struct karena_magazine *mag;
 	struct karena_mcache *mc;
+	unsigned long addr = 0;
 
 	preempt_disable();
 	mc = this_cpu_ptr(cache);
 	if (likely(mcache_enter(mc))) {
-		mag = mcache_full(mc);
-		if (likely(mag))
-			slot = mcache_pop(mc, mag);
+		addr = mcache_pop(mc);
 		mcache_exit(mc);
 	}
 	preempt_enable();
-	return slot;
+	return addr;
 }
 
-/* Gives a slot that is CACHED to this CPU's magazine; call with preemption off. */
+/* Gives a free object to this CPU's magazine; call with preemption off. */
 static __always_inline bool karena_give_fast(struct karena_mcache __percpu *cache,
-					     unsigned long addr, u8 *state)
+					     unsigned long addr)
 {
-	struct karena_magazine *mag = NULL;
-	struct karena_mcache *mc;
+	struct karena_mcache *mc = this_cpu_ptr(cache);
+	bool given;
 
-	mc = this_cpu_ptr(cache);
-	if (likely(mcache_enter(mc))) {
-		mag = mcache_room(mc);
-		if (likely(mag))
-			mcache_push(mc, mag, addr, state);
-		mcache_exit(mc);
-	}
-	return mag;
+	if (unlikely(!mcache_enter(mc)))
+		return false;
+	given = mcache_push(mc, addr);
+	mcache_exit(mc);
+	return given;
 }
 
 /*
- * State of the object of a size class that begins at @addr in @span; NULL if
- * none does.  What is behind the last object has a state too, never LIVE.
+ * Whether an object begins at an offset of a span: a multiple of the size leaves a
+ * remainder below the magic (Lemire, Kaser and Kurz, "Faster remainder by direct
+ * computation", 2019; exact here, as offset * size fits into 32 bits).  What is
+ * behind the last object looks like one that is free.
  */
-static __always_inline u8 *karena_span_state(const struct karena_span *span,
-					     unsigned long addr)
+static __always_inline bool karena_is_start(u32 offset, u32 magic)
 {
-	u32 offset = addr - span->base;
-	u32 index = karena_span_index(span, offset);
-
-	return likely(index * span->size == offset) ? &span->state[index] : NULL;
+	return offset * magic < magic;
 }
 
-/* LIVE -> CACHED, for trusted callers: see enum karena_state. */
-static __always_inline bool karena_claim(u8 *state)
+/*
+ * The seal of what is free: see enum karena_state.  READ_ONCE and
+ * WRITE_ONCE: a wrong free may come at any time.
+ */
+#define KARENA_SEAL_SIZE	sizeof(unsigned long)
+
+static __always_inline bool karena_is_sealed(unsigned long addr, unsigned long secret)
 {
-	if (unlikely(READ_ONCE(*state) != KARENA_LIVE))
+	return READ_ONCE(*(unsigned long *)addr) == (addr ^ secret);
+}
+
+static __always_inline void karena_seal(unsigned long addr, unsigned long secret)
+{
+	WRITE_ONCE(*(unsigned long *)addr, addr ^ secret);
+}
+
+/* Makes an object from a magazine the caller's, unless it is somebody's already. */
+static __always_inline bool karena_unseal(unsigned long addr, unsigned long secret)
+{
+	if (unlikely(!karena_is_sealed(addr, secret)))
 		return false;
-	WRITE_ONCE(*state, KARENA_CACHED);
+	WRITE_ONCE(*(unsigned long *)addr, 0);
+	return true;
+}
+
+/*
+ * Makes the object of a size class that begins at @addr in @span free, so that
+ * it can go to a magazine; false if there is no such object.
+ */
+static __always_inline bool karena_claim(const struct karena_span *span, unsigned long addr,
+					 unsigned long secret)
+{
+	if (unlikely(!karena_is_start(addr - span->base, span->magic) ||
+		     karena_is_sealed(addr, secret)))
+		return false;
+	karena_seal(addr, secret);
 	return true;
 }
 

@@ -90,13 +90,14 @@ struct karena_central {
 	struct list_head partial;	/* spans with free slots */
 	struct list_head full_mags;	/* magazines with something in them */
 	struct list_head empty_mags;
+	u32 nr_cached;			/* objects in full_mags */
 	u32 nr_full_mags;
 	u32 nr_empty_mags;
 	u32 nr_empty_spans;		/* on partial, with no object out */
 	u64 nr_spans;
 	u64 nr_free;			/* slots in spans */
 	u64 allocs;			/* those that went past the magazines */
-	u64 frees;
+	u64 trades;			/* magazines with objects that came or went */
 	u64 refills;
 	u64 flushes;
 };
@@ -187,6 +188,8 @@ struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long
 int karena_runs_init(void);
 void karena_runs_exit(void);
 
+extern unsigned long karena_secret;	/* of seals, see enum karena_state */
+
 /* pagemap.c */
 extern struct karena_pagemap *karena_kernel_map;
 struct karena_pagemap *karena_pagemap_new(unsigned long npages, gfp_t gfp);
@@ -195,6 +198,19 @@ int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
 			    unsigned long n, gfp_t gfp);
 void karena_pagemap_set(struct karena_pagemap *map, const struct karena_run *run,
 			struct karena_span *span);
+
+/* Entry of a page, NULL when nothing was ever there. */
+static inline struct karena_page *karena_pagemap_get(struct karena_pagemap *map,
+						     unsigned long page)
+{
+	struct karena_leaf *leaf;
+
+	if (page >= map->npages)
+		return NULL;
+	/* Pairs with the cmpxchg in karena_pagemap_populate(). */
+	leaf = READ_ONCE(map->leaf[page >> KARENA_LEAF_SHIFT]);
+	return leaf ? &leaf->page[page & (KARENA_LEAF_PAGES - 1)] : NULL;
+}
 
 /* mheap.c */
 struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n, gfp_t gfp);
@@ -225,23 +241,30 @@ karena_span_at(struct karena_heap *heap, unsigned long addr)
 /* mcentral.c */
 struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int spc, gfp_t gfp);
 void karena_central_delete(struct karena_central *central);
-unsigned int karena_central_take(struct karena_central *central, struct karena_slot *slots,
+unsigned int karena_central_take(struct karena_central *central, unsigned long *slots,
 				 unsigned int n, gfp_t gfp);
-void karena_central_put(struct karena_central *central, struct karena_slot *slots,
-			unsigned int n);
+void karena_central_put(struct karena_central *central, unsigned long *slots, unsigned int n);
+struct karena_magazine *karena_depot_trade(struct karena_central *central,
+					   struct karena_magazine *mag, bool full);
 struct karena_magazine *karena_depot_get_full(struct karena_central *central, gfp_t gfp);
 struct karena_magazine *karena_depot_get_empty(struct karena_central *central, gfp_t gfp);
 void karena_depot_put(struct karena_central *central, struct karena_magazine *mag);
 void karena_central_drain(struct karena_central *central);
 extern struct karena_magazine karena_no_magazine;
+int karena_centrals_init(void);
+void karena_centrals_exit(void);
 
 /* mcache.c */
-bool karena_mcache_alloc(struct karena_central *central, struct karena_slot *slot, gfp_t gfp);
-void karena_mcache_free(struct karena_central *central, struct karena_slot slot);
+unsigned long karena_mcache_alloc(struct karena_central *central, gfp_t gfp);
+void karena_mcache_free(struct karena_central *central, unsigned long addr);
 void karena_mcache_drain(struct karena_central *central, unsigned int cpu);
 void karena_mcache_collect(struct karena_central *central);
+void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag);
+bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache *mc);
+bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache *mc);
 
 /* object.c */
+unsigned long karena_take(struct karena_central *central, gfp_t gfp);
 unsigned long karena_alloc_addr(struct karena_heap *heap, size_t size,
 				unsigned int flags, gfp_t gfp);
 enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr);

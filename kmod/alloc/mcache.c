@@ -5,124 +5,173 @@
  */
 #include "internal.h"
 
+/* Makes @mag the loaded magazine of a cache. */
+void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag)
+{
+	mc->loaded = mag;
+	mc->top = &mag->slot[mag->nr];
+	mc->end = &mag->slot[mag->cap];
+}
+
+/* Takes the loaded magazine out; the caller puts another one in. */
+static struct karena_magazine *unload(struct karena_mcache *mc)
+{
+	struct karena_magazine *mag = mc->loaded;
+
+	/* karena_no_magazine is everybody's. */
+	if (mag->cap)
+		mag->nr = mc->top - mag->slot;
+	return mag;
+}
+
+/* @mag becomes the loaded magazine, and that the previous one. */
+static void push_magazine(struct karena_mcache *mc, struct karena_magazine *mag)
+{
+	mc->previous = unload(mc);
+	/* WRITE_ONCE: statistics read it from other CPUs. */
+	WRITE_ONCE(mc->nr_previous, mc->previous->nr);
+	karena_mcache_load(mc, mag);
+}
+
 /*
- * Puts @mag in the place of the loaded magazine, which becomes the previous
- * one; what comes back is the caller's to give to the depot.
+ * Gets @mag loaded in the place of the previous magazine, which is what comes
+ * back and is the caller's to give to the depot.
  */
 static struct karena_magazine *install(struct karena_central *central,
 				       struct karena_magazine *mag)
 {
+	struct karena_magazine *old = mag;
 	struct karena_mcache *mc;
 
 	preempt_disable();
 	mc = this_cpu_ptr(central->cache);
 	if (mcache_enter(mc)) {
-		swap(mag, mc->previous);
-		swap(mc->loaded, mc->previous);
+		old = mc->previous;
+		push_magazine(mc, mag);
 		mcache_exit(mc);
 	}
 	preempt_enable();
+	return old;
+}
+
+/*
+ * Trades the previous magazine, which is as full or as empty as the loaded one,
+ * for the other kind, and loads that.
+ */
+static bool trade(struct karena_central *central, struct karena_mcache *mc, bool full)
+{
+	struct karena_magazine *mag = karena_depot_trade(central, mc->previous, full);
+
+	if (mag)
+		push_magazine(mc, mag);
 	return mag;
 }
 
-static void count_direct(struct karena_central *central, unsigned int allocs,
-			 unsigned int frees)
+/* Has a magazine loaded that is not empty, if there is one without new spans. */
+bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache *mc)
+{
+	if (mc->top != mc->loaded->slot)
+		return true;
+	push_magazine(mc, mc->previous);
+	return mc->top != mc->loaded->slot || trade(central, mc, true);
+}
+
+/* Has a magazine loaded that is not full, if there is one. */
+bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache *mc)
+{
+	if (mc->top != mc->end)
+		return true;
+	push_magazine(mc, mc->previous);
+	return mc->top != mc->end || trade(central, mc, false);
+}
+
+static void count_direct(struct karena_central *central)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	central->allocs += allocs;
-	central->frees += frees;
+	central->allocs++;
 	spin_unlock_irqrestore(&central->lock, flags);
 }
 
-static bool pop_cached(struct karena_central *central, struct karena_slot *slot)
+static unsigned long pop_cached(struct karena_central *central)
 {
-	struct karena_magazine *mag = NULL;
 	struct karena_mcache *mc;
+	unsigned long addr = 0;
 
 	preempt_disable();
 	mc = this_cpu_ptr(central->cache);
 	if (mcache_enter(mc)) {
-		mag = mcache_full(mc);
-		if (mag) {
-			*slot = mag->slot[--mag->nr];
-			WRITE_ONCE(mc->allocs, mc->allocs + 1);
-		}
+		if (karena_mcache_get_full(central, mc))
+			addr = mcache_pop(mc);
 		mcache_exit(mc);
 	}
 	preempt_enable();
-	return mag;
+	return addr;
 }
 
 /* Gets one object past the caches, and a magazine for the next ones. */
-static bool pop_depot(struct karena_central *central, struct karena_slot *slot, gfp_t gfp)
+static unsigned long pop_depot(struct karena_central *central, gfp_t gfp)
 {
 	struct karena_magazine *mag = karena_depot_get_full(central, gfp);
+	unsigned long addr = 0;
 
 	if (mag) {
-		*slot = mag->slot[--mag->nr];
+		addr = mag->slot[--mag->nr];
 		karena_depot_put(central, install(central, mag));
-	} else if (!karena_central_take(central, slot, 1, gfp & ~__GFP_DIRECT_RECLAIM)) {
+	} else {
 		/* It was a magazine that there was no memory for, or everything. */
-		return false;
+		karena_central_take(central, &addr, 1, gfp & ~__GFP_DIRECT_RECLAIM);
 	}
-	count_direct(central, 1, 0);
-	return true;
+	if (addr)
+		count_direct(central);
+	return addr;
 }
 
 /*
- * Takes an object of a span class: CACHED, in nobody's magazine, and the
- * caller's to clear and to set the state of.  A slot that is in two magazines
- * was freed twice at the same instant; the second one is dropped here.
+ * Takes an object of a span class out of the caches or the spans; 0 without
+ * memory.  It is still marked as cached.
  */
-bool karena_mcache_alloc(struct karena_central *central, struct karena_slot *slot, gfp_t gfp)
+unsigned long karena_mcache_alloc(struct karena_central *central, gfp_t gfp)
 {
-	for (;;) {
-		if (!pop_cached(central, slot) && !pop_depot(central, slot, gfp))
-			return false;
-		if (likely(READ_ONCE(*slot->state) == KARENA_CACHED))
-			return true;
-		karena_reject(central->heap, slot->addr, KARENA_REJECT_DOUBLE);
-	}
+	unsigned long addr = pop_cached(central);
+
+	return addr ? addr : pop_depot(central, gfp);
 }
 
-static bool push_cached(struct karena_central *central, struct karena_slot slot)
+static bool push_cached(struct karena_central *central, unsigned long addr)
 {
-	struct karena_magazine *mag = NULL;
 	struct karena_mcache *mc;
+	bool put = false;
 
 	preempt_disable();
 	mc = this_cpu_ptr(central->cache);
 	if (mcache_enter(mc)) {
-		mag = mcache_room(mc);
-		if (mag)
-			mcache_push(mc, mag, slot.addr, slot.state);
+		put = karena_mcache_get_room(central, mc) && mcache_push(mc, addr);
 		mcache_exit(mc);
 	}
 	preempt_enable();
-	return mag;
+	return put;
 }
 
-static void push_depot(struct karena_central *central, struct karena_slot slot)
+static void push_depot(struct karena_central *central, unsigned long addr)
 {
 	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN | (central->heap->gfp & __GFP_ACCOUNT);
 	struct karena_magazine *mag = karena_depot_get_empty(central, gfp);
 
 	if (mag) {
-		mag->slot[mag->nr++] = slot;
+		mag->slot[mag->nr++] = addr;
 		karena_depot_put(central, install(central, mag));
 	} else {
-		karena_central_put(central, &slot, 1);
+		karena_central_put(central, &addr, 1);
 	}
-	count_direct(central, 0, 1);
 }
 
-/* Takes a slot back that is CACHED already. */
-void karena_mcache_free(struct karena_central *central, struct karena_slot slot)
+/* Takes an object back that is marked as cached already. */
+void karena_mcache_free(struct karena_central *central, unsigned long addr)
 {
-	if (!push_cached(central, slot))
-		push_depot(central, slot);
+	if (!push_cached(central, addr))
+		push_depot(central, addr);
 }
 
 /*
@@ -133,12 +182,14 @@ void karena_mcache_free(struct karena_central *central, struct karena_slot slot)
 void karena_mcache_drain(struct karena_central *central, unsigned int cpu)
 {
 	struct karena_mcache *mc = per_cpu_ptr(central->cache, cpu);
-	struct karena_magazine *loaded = &karena_no_magazine, *previous = &karena_no_magazine;
+	struct karena_magazine *loaded, *previous = &karena_no_magazine;
 
 	if (!mcache_enter(mc))
 		return;
-	swap(loaded, mc->loaded);
+	loaded = unload(mc);
+	karena_mcache_load(mc, &karena_no_magazine);
 	swap(previous, mc->previous);
+	WRITE_ONCE(mc->nr_previous, 0);
 	mcache_exit(mc);
 	if (loaded != &karena_no_magazine)
 		llist_add(&loaded->drained, &central->drained);

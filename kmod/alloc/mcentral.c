@@ -19,6 +19,9 @@
 /* What a refill makes spans for, where it finds less free. */
 #define REFILL_BYTES	SZ_64K
 
+/* Magazines of the usual two lengths, which fit badly into kmalloc()'s sizes. */
+static struct kmem_cache *long_mags, *short_mags;
+
 /* Stands in for a magazine: nothing in it and no room. */
 struct karena_magazine karena_no_magazine;
 
@@ -36,7 +39,7 @@ static void init_caches(struct karena_central *central)
 
 	for_each_possible_cpu(cpu) {
 		mc = per_cpu_ptr(central->cache, cpu);
-		mc->loaded = &karena_no_magazine;
+		karena_mcache_load(mc, &karena_no_magazine);
 		mc->previous = &karena_no_magazine;
 	}
 }
@@ -65,20 +68,35 @@ static struct karena_central *central_new(struct karena_heap *heap, unsigned int
 	return central;
 }
 
+/* Where magazines of @cap objects come from; NULL for kmalloc(). */
+static struct kmem_cache *magazine_cache(unsigned int cap)
+{
+	if (cap == KARENA_MAGAZINE)
+		return long_mags;
+	return cap == KARENA_MAGAZINE / 2 ? short_mags : NULL;
+}
+
 static void free_magazine(struct karena_central *central, struct karena_magazine *mag)
 {
+	struct kmem_cache *cache = magazine_cache(mag->cap);
+
 	if (mag == &karena_no_magazine)
 		return;
 	atomic_long_sub(struct_size(mag, slot, mag->cap), &central->heap->meta);
-	kfree(mag);
+	if (cache)
+		kmem_cache_free(cache, mag);
+	else
+		kfree(mag);
 }
 
 static struct karena_magazine *new_magazine(struct karena_central *central, gfp_t gfp)
 {
 	unsigned int cap = karena_class_magazine(central->class);
+	struct kmem_cache *cache = magazine_cache(cap);
 	struct karena_magazine *mag;
 
-	mag = kmalloc(struct_size(mag, slot, cap), gfp | __GFP_NOWARN);
+	gfp |= __GFP_NOWARN;
+	mag = cache ? kmem_cache_alloc(cache, gfp) : kmalloc(struct_size(mag, slot, cap), gfp);
 	if (!mag)
 		return NULL;
 	mag->nr = 0;
@@ -127,27 +145,26 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 	return central;
 }
 
-static void take_slot(struct karena_span *span, u32 index, struct karena_slot *slot)
+static unsigned long take_slot(struct karena_span *span, u32 index)
 {
-	slot->addr = span->base + (unsigned long)index * span->size;
-	slot->state = &span->state[index];
-	/* Plain to the reader: it gets the slot through a lock or a magazine. */
-	WRITE_ONCE(*slot->state, KARENA_CACHED);
+	unsigned long addr = span->base + (unsigned long)index * span->size;
+
+	/* Plain to who gets it: that is through a lock or a magazine. */
+	if (span->state)
+		WRITE_ONCE(span->state[index], KARENA_CACHED);
+	return addr;
 }
 
 /* Up to @n free slots of a span. */
-static unsigned int span_take(struct karena_span *span, struct karena_slot *slots,
-			      unsigned int n)
+static unsigned int span_take(struct karena_span *span, unsigned long *slots, unsigned int n)
 {
-	unsigned int got = 0, word = span->hint, bit;
+	unsigned int got = 0, word = span->hint;
 	unsigned long bits;
 
 	n = min(n, span->nfree);
 	for (; got < n; word++) {
-		for (bits = span->free[word]; bits && got < n; bits &= bits - 1) {
-			bit = word * BITS_PER_LONG + __ffs(bits);
-			take_slot(span, bit, &slots[got++]);
-		}
+		for (bits = span->free[word]; bits && got < n; bits &= bits - 1)
+			slots[got++] = take_slot(span, word * BITS_PER_LONG + __ffs(bits));
 		span->free[word] = bits;
 		span->hint = word;
 	}
@@ -155,7 +172,7 @@ static unsigned int span_take(struct karena_span *span, struct karena_slot *slot
 	return got;
 }
 
-static unsigned int take_locked(struct karena_central *central, struct karena_slot *slots,
+static unsigned int take_locked(struct karena_central *central, unsigned long *slots,
 				unsigned int n)
 {
 	struct karena_span *span;
@@ -200,7 +217,7 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 	return true;
 }
 
-static unsigned int take(struct karena_central *central, struct karena_slot *slots,
+static unsigned int take(struct karena_central *central, unsigned long *slots,
 			 unsigned int n)
 {
 	unsigned long flags;
@@ -217,7 +234,7 @@ static unsigned int take(struct karena_central *central, struct karena_slot *slo
  * Takes up to @n slots from spans, at least one unless memory is out.  The spans
  * that are not needed for the first slot are asked for without a fight.
  */
-unsigned int karena_central_take(struct karena_central *central, struct karena_slot *slots,
+unsigned int karena_central_take(struct karena_central *central, unsigned long *slots,
 				 unsigned int n, gfp_t gfp)
 {
 	unsigned int enough = clamp(REFILL_BYTES / central->size, 1u, n);
@@ -229,19 +246,33 @@ unsigned int karena_central_take(struct karena_central *central, struct karena_s
 	return got;
 }
 
-/* Gives one slot back to its span; true if the span has all of its slots then. */
-static bool put_slot(struct karena_central *central, struct karena_slot *slot)
+/*
+ * The span that an object from a magazine is of; NULL if the object is somebody's
+ * or the span's already (see karena_take()), when the span may be gone.
+ */
+static struct karena_span *cached_in(struct karena_central *central, unsigned long addr)
 {
-	struct karena_span *span = karena_span_at(central->heap, slot->addr);
-	u32 index = slot->state - span->state;
+	struct karena_span *span = karena_span_at(central->heap, addr);
+	u32 index;
 
-	/* In two magazines: freed twice at the same instant. */
-	if (READ_ONCE(*slot->state) != KARENA_CACHED) {
-		karena_reject(central->heap, slot->addr, KARENA_REJECT_DOUBLE);
-		return false;
-	}
+	if (!span || span->central != central)
+		return NULL;
+	index = karena_span_index(span, addr - span->base);
+	if (test_bit(index, span->free))
+		return NULL;
+	if (!central->heap->user && !karena_is_sealed(addr, karena_secret))
+		return NULL;
+	return span;
+}
+
+/* Gives one slot back to its span; true if the span has all of its slots then. */
+static bool put_slot(struct karena_central *central, struct karena_span *span, unsigned long addr)
+{
+	u32 index = karena_span_index(span, addr - span->base);
+
 	__set_bit(index, span->free);
-	WRITE_ONCE(*slot->state, KARENA_FREE);
+	if (span->state)
+		WRITE_ONCE(span->state[index], KARENA_FREE);
 	span->hint = min_t(u32, span->hint, index / BITS_PER_LONG);
 	central->nr_free++;
 	if (!span->nfree++)
@@ -272,7 +303,7 @@ static void delete_spans(struct list_head *gone)
 }
 
 /* Gives slots back to their spans, and whole free spans to the page heap. */
-void karena_central_put(struct karena_central *central, struct karena_slot *slots,
+void karena_central_put(struct karena_central *central, unsigned long *slots,
 			unsigned int n)
 {
 	struct karena_span *span;
@@ -282,10 +313,11 @@ void karena_central_put(struct karena_central *central, struct karena_slot *slot
 
 	spin_lock_irqsave(&central->lock, flags);
 	for (i = 0; i < n; i++) {
-		if (!put_slot(central, &slots[i]))
-			continue;
-		span = karena_span_at(central->heap, slots[i].addr);
-		span_emptied(central, span, &gone);
+		span = cached_in(central, slots[i]);
+		if (!span)
+			karena_reject(central->heap, slots[i], KARENA_REJECT_DOUBLE);
+		else if (put_slot(central, span, slots[i]))
+			span_emptied(central, span, &gone);
 	}
 	central->flushes++;
 	spin_unlock_irqrestore(&central->lock, flags);
@@ -304,6 +336,22 @@ static struct karena_magazine *pop_magazine(struct list_head *list, u32 *nr)
 	return mag;
 }
 
+static struct karena_magazine *pop_full(struct karena_central *central)
+{
+	struct karena_magazine *mag = pop_magazine(&central->full_mags, &central->nr_full_mags);
+
+	if (mag) {
+		central->nr_cached -= mag->nr;
+		central->trades++;
+	}
+	return mag;
+}
+
+static struct karena_magazine *pop_empty(struct karena_central *central)
+{
+	return pop_magazine(&central->empty_mags, &central->nr_empty_mags);
+}
+
 /* An empty magazine; NULL without memory. */
 struct karena_magazine *karena_depot_get_empty(struct karena_central *central, gfp_t gfp)
 {
@@ -311,7 +359,7 @@ struct karena_magazine *karena_depot_get_empty(struct karena_central *central, g
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	mag = pop_magazine(&central->empty_mags, &central->nr_empty_mags);
+	mag = pop_empty(central);
 	spin_unlock_irqrestore(&central->lock, flags);
 	return mag ? mag : new_magazine(central, gfp);
 }
@@ -323,7 +371,7 @@ struct karena_magazine *karena_depot_get_full(struct karena_central *central, gf
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	mag = pop_magazine(&central->full_mags, &central->nr_full_mags);
+	mag = pop_full(central);
 	spin_unlock_irqrestore(&central->lock, flags);
 	if (mag)
 		return mag;
@@ -337,21 +385,51 @@ struct karena_magazine *karena_depot_get_full(struct karena_central *central, gf
 	return NULL;
 }
 
-static bool depot_keep(struct karena_central *central, struct karena_magazine *mag)
+static bool keep_locked(struct karena_central *central, struct karena_magazine *mag)
 {
 	struct list_head *list = mag->nr ? &central->full_mags : &central->empty_mags;
 	u32 *nr = mag->nr ? &central->nr_full_mags : &central->nr_empty_mags;
-	bool room;
+
+	if (*nr >= depot_limit(central))
+		return false;
+	list_add(&mag->list, list);
+	(*nr)++;
+	central->nr_cached += mag->nr;
+	central->trades += !!mag->nr;
+	return true;
+}
+
+static bool depot_keep(struct karena_central *central, struct karena_magazine *mag)
+{
+	unsigned long flags;
+	bool kept;
+
+	spin_lock_irqsave(&central->lock, flags);
+	kept = keep_locked(central, mag);
+	spin_unlock_irqrestore(&central->lock, flags);
+	return kept;
+}
+
+/*
+ * Takes an empty magazine for one with objects (@full) or a full one for an empty
+ * one: what a CPU needs most of the time, for one lock.  NULL if the depot has
+ * none of the kind or no room for @mag, which is the caller's still then.
+ */
+struct karena_magazine *karena_depot_trade(struct karena_central *central,
+					   struct karena_magazine *mag, bool full)
+{
+	struct karena_magazine *other = NULL;
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	room = *nr < depot_limit(central);
-	if (room) {
-		list_add(&mag->list, list);
-		(*nr)++;
-	}
+	if (full ? !central->nr_full_mags : !central->nr_empty_mags)
+		goto unlock;
+	if (mag != &karena_no_magazine && !keep_locked(central, mag))
+		goto unlock;
+	other = full ? pop_full(central) : pop_empty(central);
+unlock:
 	spin_unlock_irqrestore(&central->lock, flags);
-	return room;
+	return other;
 }
 
 /* Takes a magazine back; what the depot has no room for goes to the spans. */
@@ -374,9 +452,9 @@ static struct karena_magazine *pop_any(struct karena_central *central)
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	mag = pop_magazine(&central->full_mags, &central->nr_full_mags);
+	mag = pop_full(central);
 	if (!mag)
-		mag = pop_magazine(&central->empty_mags, &central->nr_empty_mags);
+		mag = pop_empty(central);
 	spin_unlock_irqrestore(&central->lock, flags);
 	return mag;
 }
@@ -412,4 +490,26 @@ void karena_central_drain(struct karena_central *central)
 	}
 	while ((span = pop_empty_span(central)))
 		karena_span_delete(span);
+}
+
+static struct kmem_cache *mags_create(const char *name, unsigned int cap)
+{
+	return kmem_cache_create(name, struct_size_t(struct karena_magazine, slot, cap),
+				 0, 0, NULL);
+}
+
+int karena_centrals_init(void)
+{
+	long_mags = mags_create("karena_magazine_128", KARENA_MAGAZINE);
+	short_mags = mags_create("karena_magazine_64", KARENA_MAGAZINE / 2);
+	if (long_mags && short_mags)
+		return 0;
+	karena_centrals_exit();
+	return -ENOMEM;
+}
+
+void karena_centrals_exit(void)
+{
+	kmem_cache_destroy(long_mags);
+	kmem_cache_destroy(short_mags);
 }

@@ -11,7 +11,7 @@
  *	page lock		(user heaps) of a machine page in the window: a page
  *				goes away, or gets mapped, under it
  *	central lock		spans with free slots and the depot of one span class;
- *				not the state bytes, which belong to who has the slot
+ *				not the states, which belong to who has the slot
  *	heap->lock		free runs, list of spans, page entries of the pagemap
  *				(written; read without)
  *

@@ -23,29 +23,46 @@ static unsigned long alloc_failed(struct karena_heap *heap)
  * The object is whole.  In a user heap not before it is clear, as a wrong free
  * may make it another's at once.
  */
-static __always_inline void set_live(u8 *state, bool user)
+static __always_inline void set_live(struct karena_heap *heap, unsigned long addr, bool user)
 {
-	if (!user) {
-		WRITE_ONCE(*state, KARENA_LIVE);
+	if (!user)
 		return;
+	/* Pairs with the cmpxchg in claim_live(). */
+	smp_store_release(state_of(heap, addr), KARENA_LIVE);
+}
+
+/*
+ * Takes an object of a span class, the caller's to clear; 0 without memory.  One
+ * that is somebody's already is in two magazines, freed twice at the same
+ * instant, or in a kernel heap was written to after it was freed; it is dropped.
+ */
+unsigned long karena_take(struct karena_central *central, gfp_t gfp)
+{
+	struct karena_heap *heap = central->heap;
+	unsigned long addr;
+
+	for (;;) {
+		addr = karena_mcache_alloc(central, gfp);
+		if (!addr || likely(claim_cached(heap, addr, heap->user)))
+			return addr;
+		karena_reject(heap, addr, KARENA_REJECT_DOUBLE);
 	}
-	/* Pairs with the cmpxchg in claim_fast(). */
-	smp_store_release(state, KARENA_LIVE);
 }
 
 static unsigned long alloc_small(struct karena_heap *heap, size_t size,
 				 unsigned int flags, gfp_t gfp)
 {
 	struct karena_central *central;
-	struct karena_slot slot;
+	unsigned long addr;
 
 	central = karena_central_get(heap, spc_of(size, flags), gfp);
-	if (!central || !karena_mcache_alloc(central, &slot, gfp))
+	addr = central ? karena_take(central, gfp) : 0;
+	if (!addr)
 		return 0;
 	if (wants_zero(flags, gfp))
-		clear(heap, slot.addr, central->size, heap->user);
-	set_live(slot.state, heap->user);
-	return slot.addr;
+		clear(heap, addr, central->size, heap->user);
+	set_live(heap, addr, heap->user);
+	return addr;
 }
 
 static noinline unsigned long alloc_slow(struct karena_heap *heap, size_t size,
@@ -63,11 +80,19 @@ static noinline unsigned long alloc_slow(struct karena_heap *heap, size_t size,
 	return addr ? addr : alloc_failed(heap);
 }
 
+/* After the fast path met an object that is somebody's already. */
+static noinline unsigned long alloc_again(struct karena_heap *heap, unsigned long unsound,
+					  size_t size, unsigned int flags, gfp_t gfp)
+{
+	karena_reject(heap, unsound, KARENA_REJECT_DOUBLE);
+	return alloc_slow(heap, size, flags, gfp);
+}
+
 static __always_inline unsigned long alloc_fast(struct karena_heap *heap, size_t size,
 						unsigned int flags, gfp_t gfp, bool user)
 {
 	struct karena_central *central;
-	struct karena_slot slot;
+	unsigned long addr;
 
 	if (unlikely(is_unusual(size, flags)))
 		return alloc_slow(heap, size, flags, gfp);
@@ -75,13 +100,15 @@ static __always_inline unsigned long alloc_fast(struct karena_heap *heap, size_t
 	central = READ_ONCE(heap->central[spc_of(size, flags)]);
 	if (unlikely(!central))
 		return alloc_slow(heap, size, flags, gfp);
-	slot = karena_take_fast(central->cache);
-	if (unlikely(!slot.addr))
+	addr = karena_take_fast(central->cache);
+	if (unlikely(!addr))
 		return alloc_slow(heap, central->size, flags, gfp);
+	if (unlikely(!claim_cached(heap, addr, user)))
+		return alloc_again(heap, addr, central->size, flags, gfp);
 	if (wants_zero(flags, gfp))
-		clear(heap, slot.addr, central->size, user);
-	set_live(slot.state, user);
-	return slot.addr;
+		clear(heap, addr, central->size, user);
+	set_live(heap, addr, user);
+	return addr;
 }
 
 /* Address of a new object; 0 without memory. */
@@ -114,11 +141,6 @@ void *karena_alloc(struct karena_heap *heap, size_t size, unsigned int flags, gf
 }
 EXPORT_SYMBOL_GPL(karena_alloc);
 
-static noinline void push_slow(struct karena_central *central, unsigned long addr, u8 *state)
-{
-	karena_mcache_free(central, (struct karena_slot){ .addr = addr, .state = state });
-}
-
 /* Why the address of a size class's span is no live object, or frees a tiny one. */
 static enum karena_reject free_tiny(struct karena_span *span, unsigned long addr)
 {
@@ -134,7 +156,7 @@ static enum karena_reject free_tiny(struct karena_span *span, unsigned long addr
 		return offset ? KARENA_REJECT_INTERIOR : KARENA_REJECT_DOUBLE;
 	why = karena_tiny_free(span, index, offset, &last);
 	if (last)
-		push_slow(span->central, addr - offset, &span->state[index]);
+		karena_mcache_free(span->central, addr - offset);
 	return why;
 }
 
@@ -167,17 +189,19 @@ static noinline bool free_slow(struct karena_heap *heap, unsigned long addr,
 static __always_inline bool free_fast(struct karena_heap *heap, unsigned long addr,
 				      enum karena_reject *why, bool user)
 {
-	struct claim c;
+	struct karena_central *central;
 
 	preempt_disable();
-	if (unlikely(!claim_fast(heap, addr, &c, user))) {
+	central = claim_live(heap, addr, user);
+	if (unlikely(!central)) {
 		preempt_enable();
 		return free_slow(heap, addr, why);
 	}
 	if (want_init_on_free())
-		clear(heap, addr, c.central->size, user);
-	if (unlikely(!karena_give_fast(c.central->cache, addr, c.state)))
-		push_slow(c.central, addr, c.state);
+		clear(heap, addr + (user ? 0 : KARENA_SEAL_SIZE),
+		      central->size - (user ? 0 : KARENA_SEAL_SIZE), user);
+	if (unlikely(!karena_give_fast(central->cache, addr)))
+		karena_mcache_free(central, addr);
 	preempt_enable();
 	return true;
 }
@@ -198,8 +222,9 @@ enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr
  *
  * A wrong free (no object of this heap, an address inside of one, one that is
  * free already) is counted, reported once for each heap, and changes nothing.
- * Two frees of one object at the same instant on two CPUs are seen as late as
- * when it is about to be handed out twice.
+ * Two frees of one object at the same instant on two CPUs, or with a write to
+ * the object's first word between them, are seen as late as when it is about to
+ * be handed out twice.
  *
  * Context: process, softirq and hardirq context, any spinlock held.  Never
  * sleeps.
@@ -212,6 +237,13 @@ bool karena_free(struct karena_heap *heap, const void *object)
 	return free_fast(heap, (unsigned long)object, NULL, false);
 }
 EXPORT_SYMBOL_GPL(karena_free);
+
+static bool is_live(struct karena_span *span, unsigned long addr, u32 index)
+{
+	if (span->state)
+		return READ_ONCE(span->state[index]) == KARENA_LIVE;
+	return !karena_is_sealed(addr, karena_secret);
+}
 
 /* Bytes that the live object at @addr has; 0 if none begins there. */
 size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr)
@@ -231,7 +263,7 @@ size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr)
 	offset -= index * span->size;
 	if (span->tiny)
 		usable = karena_tiny_usable(span, index, offset);
-	else if (READ_ONCE(span->state[index]) == KARENA_LIVE && !offset)
+	else if (!offset && is_live(span, addr, index))
 		usable = span->size;
 	preempt_enable();
 	return usable;

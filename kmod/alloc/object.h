@@ -41,31 +41,44 @@ static __always_inline unsigned int spc_of(size_t size, unsigned int flags)
 	return KARENA_SPC(karena_size_to_class(size), flags & KARENA_NOSCAN);
 }
 
-/* What is to be freed: a slot that is the caller's. */
-struct claim {
-	u8 *state;
-	struct karena_central *central;
-};
-
-/*
- * Makes the object of a size class that begins at @addr the caller's, CACHED.
- * If it is anything else, nothing is changed and false comes back.  Call with
- * preemption off, which keeps the span.
- */
-static __always_inline bool claim_fast(struct karena_heap *heap, unsigned long addr,
-				       struct claim *c, bool user)
+/* State of an object that is out of its span, which therefore stays. */
+static __always_inline u8 *state_of(struct karena_heap *heap, unsigned long addr)
 {
 	struct karena_span *span = karena_span_at(heap, addr);
 
-	if (unlikely(!span || span->heap != heap || !span->central))
-		return false;
-	c->central = span->central;
-	c->state = karena_span_state(span, addr);
-	if (unlikely(!c->state))
-		return false;
+	return &span->state[karena_span_index(span, addr - span->base)];
+}
+
+/* Makes an object from a magazine the caller's, unless it is somebody's already. */
+static __always_inline bool claim_cached(struct karena_heap *heap, unsigned long addr, bool user)
+{
 	if (user)
-		return cmpxchg(c->state, KARENA_LIVE, KARENA_CACHED) == KARENA_LIVE;
-	return karena_claim(c->state);
+		return READ_ONCE(*state_of(heap, addr)) == KARENA_CACHED;
+	return karena_unseal(addr, karena_secret);
+}
+
+/*
+ * Makes the object of a size class that begins at @addr the caller's, to be put
+ * into a magazine; returns its central.  If it is anything else, nothing is
+ * changed and NULL comes back.  Call with preemption off, which keeps the span.
+ */
+static __always_inline struct karena_central *claim_live(struct karena_heap *heap,
+							 unsigned long addr, bool user)
+{
+	struct karena_span *span = karena_span_at(heap, addr);
+	bool claimed;
+	u32 offset;
+
+	if (unlikely(!span || span->heap != heap || !span->central))
+		return NULL;
+	offset = addr - span->base;
+	if (user)
+		claimed = karena_is_start(offset, span->magic) &&
+			  cmpxchg(&span->state[karena_span_index(span, offset)],
+				  KARENA_LIVE, KARENA_CACHED) == KARENA_LIVE;
+	else
+		claimed = !span->state && karena_claim(span, addr, karena_secret);
+	return likely(claimed) ? span->central : NULL;
 }
 
 #endif /* _KARENA_ALLOC_OBJECT_H */

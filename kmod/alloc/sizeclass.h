@@ -13,6 +13,8 @@
 #include "uapi/karena.h"
 #include "fast.h"
 
+#define KARENA_MAGAZINE	128u	/* objects of the largest magazines */
+
 #define KARENA_PAGE_MASK	((unsigned long)KARENA_PAGE_SIZE - 1)
 
 /* Where the step of the lookup tables goes from 8 to 128 bytes. */
@@ -36,9 +38,8 @@ static inline unsigned int karena_size_to_class(size_t size)
 }
 
 /*
- * Objects of a magazine.  Enough that a refill is rare, and just what fits into
- * 2 KiB with the magazine's head; half of it for larger ones, and less for those
- * of which a magazine would hold much over 128 KiB.
+ * Objects of a magazine: enough that a refill is rare; half of it for larger
+ * ones, and less for those of which a magazine would hold over 128 KiB.
  */
 static inline unsigned int karena_class_magazine(unsigned int class)
 {
@@ -47,8 +48,8 @@ static inline unsigned int karena_class_magazine(unsigned int class)
 	if (!size)
 		return 0;
 	if (size < 512)
-		return 126;
-	return clamp(131072u / size, 4u, 62u);
+		return KARENA_MAGAZINE;
+	return clamp(131072u / size, 4u, KARENA_MAGAZINE / 2);
 }
 
 #endif /* _KARENA_SIZECLASS_H */

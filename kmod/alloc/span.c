@@ -9,17 +9,44 @@
 
 #include "internal.h"
 
+static_assert(offsetof(struct karena_span, nfree) == 64);
+
+/* See enum karena_state; a large object has one too. */
+static bool has_states(const struct karena_central *central)
+{
+	return !central || central->heap->user || central->spc == KARENA_SPC_TINY;
+}
+
 static unsigned int span_value(const struct karena_span *span)
 {
 	return 1 + (span->central ? span->central->spc : 0);
 }
 
-static size_t span_bytes(u32 nelems, bool tiny)
+/* Where the states begin in a span. */
+static size_t state_offset(u32 nelems, bool tiny)
 {
-	size_t bytes = struct_size_t(struct karena_span, free, BITS_TO_LONGS(nelems));
+	size_t offset = struct_size_t(struct karena_span, free, BITS_TO_LONGS(nelems));
 
+	if (tiny)
+		offset += (nelems + 1) * sizeof(u16);
+	return offset;
+}
+
+static size_t span_bytes(u32 nelems, bool tiny, bool states)
+{
 	/* One state more, never LIVE: of what is behind the last object. */
-	return bytes + (nelems + 1) * (1 + (tiny ? sizeof(u16) : 0));
+	return state_offset(nelems, tiny) + (states ? nelems + 1 : 0);
+}
+
+/* Seals all objects, and what is behind the last one. */
+static void seal_all(struct karena_span *span)
+{
+	unsigned long end = span->base + (span->run->npages << KARENA_PAGE_SHIFT);
+	unsigned long addr = span->base;
+	u32 i;
+
+	for (i = 0; i <= span->nelems && addr < end; i++, addr += span->size)
+		karena_seal(addr, karena_secret);
 }
 
 static void span_init_small(struct karena_span *span, struct karena_central *central)
@@ -35,15 +62,17 @@ static void span_init_small(struct karena_span *span, struct karena_central *cen
 	bitmap_set(span->free, 0, nelems);
 	if (tiny)
 		span->tiny = (u16 *)&span->free[BITS_TO_LONGS(nelems)];
-	span->state = (u8 *)&span->free[BITS_TO_LONGS(nelems)] +
-		      (tiny ? (nelems + 1) * sizeof(u16) : 0);
+	if (has_states(central))
+		span->state = (u8 *)span + state_offset(nelems, tiny);
+	if (!central->heap->user)
+		seal_all(span);
 }
 
 static void span_init_large(struct karena_span *span, size_t size)
 {
 	span->large_size = size;
 	span->nelems = 1;
-	span->state = (u8 *)&span->free[1];
+	span->state = (u8 *)span + state_offset(1, false);
 }
 
 /* Makes @run a span: of @central's class, or without one, a large object. */
@@ -53,7 +82,7 @@ struct karena_span *karena_span_new(struct karena_heap *heap,
 {
 	u32 nelems = central ? karena_class_objects[central->class] : 1;
 	bool tiny = central && central->spc == KARENA_SPC_TINY;
-	size_t bytes = span_bytes(nelems, tiny);
+	size_t bytes = span_bytes(nelems, tiny, has_states(central));
 	struct karena_span *span;
 	unsigned long flags;
 
@@ -108,7 +137,7 @@ struct karena_run *karena_span_retire(struct karena_span *span)
 		heap->large_bytes -= span->large_size;
 	}
 	spin_unlock_irqrestore(&heap->lock, flags);
-	atomic_long_sub(span_bytes(span->nelems, span->tiny), &heap->meta);
+	atomic_long_sub(span_bytes(span->nelems, span->tiny, span->state), &heap->meta);
 	kfree_rcu(span, rcu);
 	return run;
 }

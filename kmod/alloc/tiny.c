@@ -77,16 +77,19 @@ static bool tiny_clear(u16 *map, u16 bits, u16 *before)
 	return !(new & (TINY_STARTS | TINY_OWNED));
 }
 
+static void set_cached(struct karena_span *span, u32 index)
+{
+	if (!span->heap->user)
+		karena_seal(span->base + index * span->size, karena_secret);
+	WRITE_ONCE(span->state[index], KARENA_CACHED);
+}
+
 static void free_block(struct karena_central *central, unsigned long block)
 {
 	struct karena_span *span = karena_span_at(central->heap, block);
-	struct karena_slot slot = {
-		.addr = block,
-		.state = &span->state[karena_span_index(span, block - span->base)],
-	};
 
-	WRITE_ONCE(*slot.state, KARENA_CACHED);
-	karena_mcache_free(central, slot);
+	set_cached(span, karena_span_index(span, block - span->base));
+	karena_mcache_free(central, block);
 }
 
 /* A CPU is done with its block. */
@@ -108,21 +111,22 @@ static bool tiny_block(struct karena_heap *heap, size_t size, gfp_t gfp,
 {
 	struct karena_central *central;
 	struct karena_span *span;
-	struct karena_slot slot;
+	unsigned long block;
 	u32 index;
 
 	central = karena_central_get(heap, KARENA_SPC_TINY, gfp);
-	if (!central || !karena_mcache_alloc(central, &slot, gfp))
+	block = central ? karena_take(central, gfp) : 0;
+	if (!block)
 		return false;
-	heap->backing->clear(heap, slot.addr, KARENA_TINY_SIZE);
+	heap->backing->clear(heap, block, KARENA_TINY_SIZE);
 	preempt_disable();
-	span = karena_span_at(heap, slot.addr);
-	index = slot.state - span->state;
-	tc->block = slot.addr;
+	span = karena_span_at(heap, block);
+	index = karena_span_index(span, block - span->base);
+	tc->block = block;
 	tc->map = &span->tiny[index];
 	WRITE_ONCE(*tc->map, tiny_map(TINY_OWNED, 0, size));
 	/* Pairs with smp_load_acquire() in karena_tiny_free(): the word is set. */
-	smp_store_release(slot.state, KARENA_TINY);
+	smp_store_release(&span->state[index], KARENA_TINY);
 	preempt_enable();
 	return true;
 }
@@ -180,7 +184,7 @@ enum karena_reject karena_tiny_free(struct karena_span *span, u32 index,
 	if (!(before & 1 << (offset / TINY_UNIT)))
 		return KARENA_REJECT_DOUBLE;
 	if (*last)
-		WRITE_ONCE(span->state[index], KARENA_CACHED);
+		set_cached(span, index);
 	atomic64_inc(&span->heap->tiny_frees);
 	return KARENA_REJECT_NONE;
 }

@@ -39,6 +39,7 @@ struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
 	type->central = central;
 	type->map = heap->map;
 	type->base = heap->base;
+	type->secret = karena_secret;
 	type->heap = heap;
 	type->size = central->size;
 	spin_lock_irq(&heap->lock);
@@ -58,26 +59,31 @@ void karena_types_delete(struct karena_heap *heap)
 		kfree(type);
 }
 
-/* The way of karena_new() when the CPU's magazines are empty. */
-void *karena_new_slow(struct karena_type *type, unsigned int flags, gfp_t gfp)
+/*
+ * The way of karena_new() when the CPU's magazine is empty, or what came from it
+ * is somebody's already.
+ */
+void *karena_new_slow(struct karena_type *type, unsigned long unsound, unsigned int flags,
+		      gfp_t gfp)
 {
-	struct karena_slot slot;
+	unsigned long addr;
 
-	if (!karena_mcache_alloc(type->central, &slot, karena_gfp(type->heap, gfp))) {
+	if (unsound)
+		karena_reject(type->heap, unsound, KARENA_REJECT_DOUBLE);
+	addr = karena_take(type->central, karena_gfp(type->heap, gfp));
+	if (!addr) {
 		atomic64_inc(&type->heap->failed);
 		return NULL;
 	}
 	if (wants_zero(flags, gfp))
-		memset((void *)slot.addr, 0, type->size);
-	WRITE_ONCE(*slot.state, KARENA_LIVE);
-	return (void *)slot.addr;
+		memset((void *)addr, 0, type->size);
+	return (void *)addr;
 }
 EXPORT_SYMBOL_GPL(karena_new_slow);
 
-/* The way of karena_del() when the CPU's magazines are full. */
-void karena_del_slow(struct karena_type *type, unsigned long addr, u8 *state)
+/* The way of karena_del() when the CPU's magazine is full. */
+void karena_del_slow(struct karena_type *type, unsigned long addr)
 {
-	karena_mcache_free(type->central,
-			   (struct karena_slot){ .addr = addr, .state = state });
+	karena_mcache_free(type->central, addr);
 }
 EXPORT_SYMBOL_GPL(karena_del_slow);

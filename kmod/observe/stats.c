@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Numbers of a heap.  The fast path counts allocations and frees for each CPU;
- * everything else follows from them and from what the spans know.  Nobody is
- * stopped, so a sum may miss what happens meanwhile; it never goes below zero.
+ * Numbers of a heap.  The fast path counts allocations for each CPU; everything
+ * else follows from them, from what the spans know and from how full the
+ * magazines are.  Nobody is stopped, so a sum may miss what happens meanwhile,
+ * or what is just on its way between a CPU and the depot; it is exact while
+ * nothing happens, and never below zero.
  */
 #include <linux/export.h>
 
@@ -10,8 +12,8 @@
 
 struct tally {
 	u64 allocs;
-	u64 frees;
-	u64 slots;
+	u64 live;
+	u64 cached;
 	u64 nr_free;
 	u64 refills;
 	u64 flushes;
@@ -23,27 +25,42 @@ static u64 minus(u64 a, u64 b)
 	return a > b ? a - b : 0;
 }
 
+/* Objects in the magazines of a CPU, which may be changing them. */
+static unsigned int cached_on(struct karena_mcache *mc, unsigned int cap)
+{
+	struct karena_magazine *loaded;
+	unsigned long n;
+
+	/* Not followed: it may be gone already. */
+	loaded = data_race(mc->loaded);
+	/* Of another magazine, maybe. */
+	n = data_race(mc->top) - loaded->slot;
+	return (n <= cap ? n : 0) + READ_ONCE(mc->nr_previous);
+}
+
 static void tally_central(struct karena_central *central, struct tally *t)
 {
+	unsigned int cpu, cap = karena_class_magazine(central->class);
 	struct karena_mcache *mc;
-	unsigned int cpu;
 
-	/* Frees first: what is freed later cannot have been allocated later. */
-	for_each_possible_cpu(cpu)
-		t->frees += READ_ONCE(per_cpu_ptr(central->cache, cpu)->frees);
 	spin_lock_irq(&central->lock);
 	t->allocs = central->allocs;
-	t->frees += central->frees;
+	t->cached = central->nr_cached;
 	t->nr_free = central->nr_free;
 	t->refills = central->refills;
 	t->flushes = central->flushes;
 	t->spans = central->nr_spans;
 	spin_unlock_irq(&central->lock);
+	for_each_possible_cpu(cpu)
+		t->cached += cached_on(per_cpu_ptr(central->cache, cpu), cap);
+	/* Later than what is live, or there would be less of them. */
 	for_each_possible_cpu(cpu) {
 		mc = per_cpu_ptr(central->cache, cpu);
-		t->allocs += READ_ONCE(mc->allocs);
+		/* Its CPU may be counting on. */
+		t->allocs += data_race(mc->allocs);
 	}
-	t->slots = t->spans * karena_class_objects[central->class];
+	t->live = min(t->allocs, minus(t->spans * karena_class_objects[central->class],
+				       t->nr_free + t->cached));
 }
 
 static struct karena_central *central_at(struct karena_heap *heap, unsigned int spc)
@@ -79,9 +96,9 @@ unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
 		.object_size = central->size,
 		.noscan = spc == KARENA_SPC_TINY || spc & 1,
 		.spans = t.spans,
-		.live_objects = minus(t.allocs, t.frees),
+		.live_objects = t.live,
 		.free_objects = t.nr_free,
-		.cached_objects = minus(t.slots, t.nr_free + minus(t.allocs, t.frees)),
+		.cached_objects = t.cached,
 		.allocs = t.allocs,
 	};
 	return 1;
@@ -93,12 +110,10 @@ unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
  */
 static u64 live_slots(struct karena_central *central, const struct tally *t)
 {
-	u64 live = minus(t->allocs, t->frees);
-
 	if (central->spc != KARENA_SPC_TINY)
-		return live;
-	return min(live, minus(atomic64_read(&central->heap->tiny_allocs),
-			       atomic64_read(&central->heap->tiny_frees)));
+		return t->live;
+	return min(t->live, minus(atomic64_read(&central->heap->tiny_allocs),
+				  atomic64_read(&central->heap->tiny_frees)));
 }
 
 static void add_central(struct karena_central *central, struct karena_heap_info *info)
@@ -109,7 +124,7 @@ static void add_central(struct karena_central *central, struct karena_heap_info 
 	tally_central(central, &t);
 	live = live_slots(central, &t);
 	info->live_bytes += live * central->size;
-	info->cached_bytes += minus(t.slots, t.nr_free + live) * central->size;
+	info->cached_bytes += (t.cached + t.live - live) * central->size;
 	info->refills += t.refills;
 	info->flushes += t.flushes;
 	info->meta_bytes += sizeof(*central);
@@ -119,7 +134,7 @@ static void add_central(struct karena_central *central, struct karena_heap_info 
 		return;
 	info->live_objects += live;
 	info->allocs += t.allocs;
-	info->frees += t.frees;
+	info->frees += t.allocs - t.live;
 }
 
 static void add_tiny(struct karena_heap *heap, struct karena_heap_info *info)

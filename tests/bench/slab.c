@@ -6,8 +6,8 @@
  * what each holds in bytes while the objects of a batch are out.  report.awk
  * makes a table and JSON of them.
  *
- * Each piece of work is compiled twice, with the allocator as a constant, so
- * that neither pays for an indirect call.
+ * Each piece of work is compiled for each allocator, zeroed and not, with both
+ * as constants, so that neither pays for a choice that callers do not have.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -48,6 +48,7 @@ struct work {
 	u16 *order;			/* in which a batch is freed */
 	void **objects;
 	unsigned long loops;
+	unsigned long wrong;		/* objects that came over with other contents */
 	u64 ns;
 	struct ring *ring;
 };
@@ -62,11 +63,11 @@ struct ring {
 
 typedef void (*body_fn)(struct work *w);
 
-static __always_inline void *get_object(struct work *w, enum side who)
+static __always_inline void *get_object(struct work *w, enum side who, bool zero)
 {
 	if (who == KARENA)
-		return karena_new(w->type, w->zero ? 0 : KARENA_NOZERO, GFP_KERNEL);
-	return kmem_cache_alloc(w->cache, w->zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL);
+		return karena_new(w->type, zero ? 0 : KARENA_NOZERO, GFP_KERNEL);
+	return kmem_cache_alloc(w->cache, zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL);
 }
 
 static __always_inline void put_object(struct work *w, enum side who, void *object)
@@ -77,22 +78,22 @@ static __always_inline void put_object(struct work *w, enum side who, void *obje
 		kmem_cache_free(w->cache, object);
 }
 
-static __always_inline void do_pair(struct work *w, enum side who)
+static __always_inline void do_pair(struct work *w, enum side who, bool zero)
 {
-	unsigned long i;
+	unsigned long i, loops = w->loops;
 
-	for (i = 0; i < w->loops; i++)
-		put_object(w, who, get_object(w, who));
+	for (i = 0; i < loops; i++)
+		put_object(w, who, get_object(w, who, zero));
 }
 
 /* The same by size, as a caller does that has no type. */
-static __always_inline void do_sized(struct work *w, enum side who)
+static __always_inline void do_sized(struct work *w, enum side who, bool zero)
 {
-	unsigned int flags = w->zero ? 0 : KARENA_NOZERO;
-	gfp_t gfp = w->zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL;
-	unsigned long i;
+	unsigned int flags = zero ? 0 : KARENA_NOZERO;
+	gfp_t gfp = zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL;
+	unsigned long i, loops = w->loops;
 
-	for (i = 0; i < w->loops; i++) {
+	for (i = 0; i < loops; i++) {
 		if (who == KARENA)
 			karena_free(w->heap, karena_alloc(w->heap, w->size, flags, GFP_KERNEL));
 		else
@@ -100,41 +101,30 @@ static __always_inline void do_sized(struct work *w, enum side who)
 	}
 }
 
-static __always_inline void take_batch(struct work *w, enum side who)
+static __always_inline void do_batch(struct work *w, enum side who, bool zero)
 {
-	unsigned int i;
+	unsigned long i, loops = w->loops;
+	unsigned int j, n = w->batch;
+	void **objects = w->objects;
+	const u16 *order = w->order;
 
-	for (i = 0; i < w->batch; i++)
-		w->objects[i] = get_object(w, who);
-}
-
-static __always_inline void give_batch(struct work *w, enum side who)
-{
-	unsigned int i;
-
-	for (i = 0; i < w->batch; i++)
-		put_object(w, who, w->objects[w->order[i]]);
-}
-
-static __always_inline void do_batch(struct work *w, enum side who)
-{
-	unsigned long i;
-
-	for (i = 0; i < w->loops; i++) {
-		take_batch(w, who);
-		give_batch(w, who);
+	for (i = 0; i < loops; i++) {
+		for (j = 0; j < n; j++)
+			objects[j] = get_object(w, who, zero);
+		for (j = 0; j < n; j++)
+			put_object(w, who, objects[order[j]]);
 		cond_resched();
 	}
 }
 
-static __always_inline void do_bulk(struct work *w, enum side who)
+static __always_inline void do_bulk(struct work *w, enum side who, bool zero)
 {
-	unsigned int flags = w->zero ? 0 : KARENA_NOZERO;
-	gfp_t gfp = w->zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL;
+	unsigned int flags = zero ? 0 : KARENA_NOZERO;
+	gfp_t gfp = zero ? GFP_KERNEL | __GFP_ZERO : GFP_KERNEL;
+	unsigned long i, loops = w->loops;
 	unsigned int n = w->batch;
-	unsigned long i;
 
-	for (i = 0; i < w->loops; i++) {
+	for (i = 0; i < loops; i++) {
 		if (who == KARENA) {
 			if (karena_alloc_bulk(w->heap, w->size, flags, gfp, n, w->objects) == n)
 				karena_free_bulk(w->heap, n, w->objects);
@@ -145,39 +135,55 @@ static __always_inline void do_bulk(struct work *w, enum side who)
 	}
 }
 
-static __always_inline void do_produce(struct work *w, enum side who)
+/*
+ * The producer fills in what it hands over, a burst at a time, and the consumer
+ * looks at it before it frees it.
+ */
+static __always_inline void do_produce(struct work *w, enum side who, bool zero)
 {
+	unsigned long i, j, n = w->loops * w->batch, burst = w->batch;
 	struct ring *r = w->ring;
-	unsigned long i;
+	unsigned long *object;
 
-	for (i = 0; i < w->loops * w->batch; i++) {
-		/* Pairs with the release of the tail: the slot is free. */
-		while (i - smp_load_acquire(&r->tail) >= RING)
+	for (i = 0; i < n; i += burst) {
+		/* Pairs with the release of the tail: the slots are free. */
+		while (i + burst - smp_load_acquire(&r->tail) > RING)
 			cond_resched();
-		r->slot[i % RING] = get_object(w, who);
+		for (j = i; j < i + burst; j++) {
+			object = get_object(w, who, zero);
+			*object = j;
+			r->slot[j % RING] = object;
+		}
 		/* Pairs with the acquire in do_consume(). */
-		smp_store_release(&r->head, i + 1);
+		smp_store_release(&r->head, i + burst);
 	}
 }
 
-static __always_inline void do_consume(struct work *w, enum side who)
+static __always_inline void do_consume(struct work *w, enum side who, bool zero)
 {
+	unsigned long i, j, n = w->loops * w->batch, burst = w->batch;
 	struct ring *r = w->ring;
-	unsigned long i;
+	unsigned long *object;
 
-	for (i = 0; i < w->loops * w->batch; i++) {
-		/* Pairs with the release of the head: the slot is filled. */
+	for (i = 0; i < n; i += burst) {
+		/* Pairs with the release of the head: the slots are filled. */
 		while (smp_load_acquire(&r->head) == i)
 			cond_resched();
-		put_object(w, who, r->slot[i % RING]);
+		for (j = i; j < i + burst; j++) {
+			object = r->slot[j % RING];
+			w->wrong += *object != j;
+			put_object(w, who, object);
+		}
 		/* Pairs with the acquire in do_produce(). */
-		smp_store_release(&r->tail, i + 1);
+		smp_store_release(&r->tail, i + burst);
 	}
 }
 
-#define BODY(name)							\
-static void name##_karena(struct work *w) { do_##name(w, KARENA); }	\
-static void name##_peer(struct work *w) { do_##name(w, PEER); }
+#define BODY(name)									\
+static void name##_karena(struct work *w) { do_##name(w, KARENA, false); }		\
+static void name##_karena_zero(struct work *w) { do_##name(w, KARENA, true); }		\
+static void name##_peer(struct work *w) { do_##name(w, PEER, false); }			\
+static void name##_peer_zero(struct work *w) { do_##name(w, PEER, true); }
 BODY(pair)
 BODY(sized)
 BODY(batch)
@@ -198,11 +204,13 @@ struct bench_case {
 	unsigned int batch;
 	bool shuffled;
 	unsigned int threads;
-	body_fn body[MAX_THREADS][NR_SIDES];
+	body_fn body[MAX_THREADS][NR_SIDES][2];	/* unzeroed, zeroed */
 };
 
-#define ONE(name)	{ { name##_karena, name##_peer } }
-#define TWO(a, b)	{ { a##_karena, a##_peer }, { b##_karena, b##_peer } }
+#define SIDES(name)	{ { name##_karena, name##_karena_zero },	\
+			  { name##_peer, name##_peer_zero } }
+#define ONE(name)	{ SIDES(name) }
+#define TWO(a, b)	{ SIDES(a), SIDES(b) }
 
 static const struct bench_case cases[] = {
 	{ "pair", 1, false, 1, ONE(pair) },
@@ -298,9 +306,11 @@ static u64 measure(struct work *works, const struct bench_case *c, enum side who
 	u64 ns;
 
 	for (i = 0; i < c->threads; i++)
-		bodies[i] = c->body[i][who];
+		bodies[i] = c->body[i][who][works[i].zero];
 	reset_ring(works);
 	ns = run_together(works, bodies, c->threads);
+	for (i = 0; i < c->threads; i++)
+		WARN_ON(works[i].wrong);
 	return ns * 1000 / ((u64)works->loops * c->batch);
 }
 
@@ -402,46 +412,66 @@ static void set_order(struct work *w, bool shuffled, unsigned int batch)
 	}
 }
 
-static void run_cases(struct work *works)
+static void drop_allocators(struct work *works)
+{
+	if (works->heap)
+		karena_heap_put(works->heap);
+	kmem_cache_destroy(works->cache);
+}
+
+/* A heap and a cache of their own for each case, so that none leaves its traces. */
+static int make_allocators(struct work *works, unsigned int size, bool zero)
+{
+	struct kmem_cache *cache = kmem_cache_create("karena_bench", size, 0, 0, NULL);
+	struct karena_heap *heap = karena_heap_create("bench", NULL);
+	struct karena_type *type;
+	unsigned int i;
+
+	if (IS_ERR(heap))
+		heap = NULL;
+	type = heap ? karena_type_create(heap, size, 0) : NULL;
+	for (i = 0; i < MAX_THREADS; i++) {
+		works[i].heap = heap;
+		works[i].type = type;
+		works[i].cache = cache;
+		works[i].size = size;
+		works[i].zero = zero;
+	}
+	if (cache && !IS_ERR_OR_NULL(type))
+		return 0;
+	drop_allocators(works);
+	return -ENOMEM;
+}
+
+static int run_cases(struct work *works, unsigned int size, bool zero)
 {
 	unsigned int i, t;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		if (cases[i].threads > num_online_cpus())
 			continue;
+		if (make_allocators(works, size, zero))
+			return -ENOMEM;
 		for (t = 0; t < MAX_THREADS; t++)
 			set_order(&works[t], cases[i].shuffled, cases[i].batch);
 		run_case(works, &cases[i]);
+		drop_allocators(works);
 	}
+	return 0;
 }
 
 static int run_size(struct work *works, unsigned int size)
 {
-	struct kmem_cache *cache = kmem_cache_create("karena_bench", size, 0, 0, NULL);
-	struct karena_heap *heap = karena_heap_create("bench", NULL);
-	struct karena_type *type;
-	unsigned int i, zero;
+	int err = run_cases(works, size, false);
 
-	type = IS_ERR(heap) ? ERR_CAST(heap) : karena_type_create(heap, size, 0);
-	if (!cache || IS_ERR(type)) {
-		kmem_cache_destroy(cache);
-		if (!IS_ERR(heap))
-			karena_heap_put(heap);
-		return -ENOMEM;
-	}
-	for (zero = 0; zero < 2; zero++) {
-		for (i = 0; i < MAX_THREADS; i++) {
-			works[i].heap = heap;
-			works[i].type = type;
-			works[i].cache = cache;
-			works[i].size = size;
-			works[i].zero = zero;
-		}
-		run_cases(works);
-	}
+	if (!err)
+		err = run_cases(works, size, true);
+	if (!err)
+		err = make_allocators(works, size, false);
+	if (err)
+		return err;
 	report_memory(works);
-	karena_heap_put(heap);
-	kmem_cache_destroy(cache);
+	drop_allocators(works);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static unsigned int cached_on(struct karena_heap *heap, unsigned int cpu)
 		if (!heap->central[spc])
 			continue;
 		mc = per_cpu_ptr(heap->central[spc]->cache, cpu);
-		sum += mc->loaded->nr + mc->previous->nr;
+		sum += kt_cached(mc);
 	}
 	return sum;
 }

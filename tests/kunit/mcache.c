@@ -43,8 +43,9 @@ struct burst {
 	unsigned int got;
 	unsigned int errors;
 	u64 direct_allocs;
-	u64 direct_frees;
-	u64 cached;		/* operations on the cache */
+	u64 cached_allocs;	/* those from the cache */
+	unsigned int cached;	/* what it has, before and after */
+	unsigned int left;
 };
 
 static void burst_alloc(struct burst *b)
@@ -76,15 +77,15 @@ static void burst_while_busy(struct burst *b)
 	preempt_disable();
 	mc = this_cache(b->heap);
 	b->direct_allocs = central->allocs;
-	b->direct_frees = central->frees;
-	b->cached = mc->allocs + mc->frees;
+	b->cached_allocs = mc->allocs;
+	b->cached = kt_cached(mc);
 	WRITE_ONCE(mc->busy, 1);
 	burst_alloc(b);
 	burst_free(b);
 	WRITE_ONCE(mc->busy, 0);
 	b->direct_allocs = central->allocs - b->direct_allocs;
-	b->direct_frees = central->frees - b->direct_frees;
-	b->cached = mc->allocs + mc->frees - b->cached;
+	b->cached_allocs = mc->allocs - b->cached_allocs;
+	b->left = kt_cached(mc);
 	preempt_enable();
 }
 
@@ -110,8 +111,8 @@ static void busy_goes_to_the_depot(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->got, BURST);
 	KUNIT_EXPECT_EQ(test, b->errors, 0);
 	KUNIT_EXPECT_EQ(test, b->direct_allocs, BURST);
-	KUNIT_EXPECT_EQ(test, b->direct_frees, BURST);
-	KUNIT_EXPECT_EQ(test, b->cached, 0);
+	KUNIT_EXPECT_EQ(test, b->cached_allocs, 0);
+	KUNIT_EXPECT_EQ(test, b->left, b->cached);
 	kt_expect_empty(test, b->heap);
 }
 
@@ -164,19 +165,19 @@ static void busy_is_not_drained(struct kunit *test)
 
 	for_each_possible_cpu(cpu) {
 		mc = per_cpu_ptr(central->cache, cpu);
-		before += mc->loaded->nr + mc->previous->nr;
+		before += kt_cached(mc);
 		WRITE_ONCE(mc->busy, 1);
 	}
 	karena_reclaim(b->heap);
 	for_each_possible_cpu(cpu) {
 		mc = per_cpu_ptr(central->cache, cpu);
-		after += mc->loaded->nr + mc->previous->nr;
+		after += kt_cached(mc);
 		WRITE_ONCE(mc->busy, 0);
 	}
 	karena_reclaim(b->heap);
 	for_each_possible_cpu(cpu) {
 		mc = per_cpu_ptr(central->cache, cpu);
-		drained += mc->loaded->nr + mc->previous->nr;
+		drained += kt_cached(mc);
 	}
 	KUNIT_EXPECT_GT(test, before, 0);
 	KUNIT_EXPECT_EQ(test, after, before);
@@ -326,14 +327,14 @@ static int walk(struct kt_thread *thread)
 
 	w->objects[w->n++] = karena_alloc(w->heap, SIZE, 0, GFP_KERNEL);
 	central = kt_central(w->heap, SIZE);
-	w->trips = central->allocs + central->frees;
+	w->trips = central->trades;
 	for (i = 0; i < steps; i++) {
 		if (!w->n || (w->n < WALK && kt_below(&thread->rnd, 2)))
 			w->objects[w->n++] = karena_alloc(w->heap, SIZE, 0, GFP_KERNEL);
 		else
 			karena_free(w->heap, w->objects[--w->n]);
 	}
-	w->trips = central->allocs + central->frees - w->trips;
+	w->trips = central->trades - w->trips;
 	return steps;
 }
 
@@ -359,16 +360,12 @@ static void twice_at_once_is_found(struct kunit *test)
 {
 	struct karena_heap *heap = kt_heap(test, 0);
 	struct karena_heap_info info;
-	struct karena_span *span;
 	void *first, *second, *object = karena_alloc(heap, SIZE, 0, GFP_KERNEL);
-	u8 *state;
 
 	KUNIT_ASSERT_NOT_NULL(test, object);
-	span = karena_span_at(heap, (unsigned long)object);
-	state = &span->state[karena_span_index(span, (unsigned long)object - span->base)];
 	preempt_disable();
 	karena_free(heap, object);
-	WRITE_ONCE(*state, KARENA_LIVE);
+	karena_unseal((unsigned long)object, karena_secret);
 	karena_free(heap, object);
 	first = karena_alloc(heap, SIZE, 0, GFP_ATOMIC);
 	second = karena_alloc(heap, SIZE, 0, GFP_ATOMIC);
@@ -383,6 +380,36 @@ static void twice_at_once_is_found(struct kunit *test)
 	kt_expect_empty(test, heap);
 }
 
+/*
+ * An object that was written to after it was freed is dropped when it is to be
+ * handed out or goes back to its span, and counted; the others are not affected.
+ */
+static void written_after_free_is_found(struct kunit *test)
+{
+	struct karena_heap *heap = kt_heap(test, 0);
+	unsigned long *first = karena_alloc(heap, SIZE, 0, GFP_KERNEL);
+	unsigned long *second = karena_alloc(heap, SIZE, 0, GFP_KERNEL);
+	struct karena_heap_info info;
+	void *again;
+
+	KUNIT_ASSERT_TRUE(test, first && second);
+	preempt_disable();
+	karena_free(heap, second);
+	karena_free(heap, first);
+	*first = 1;
+	again = karena_alloc(heap, SIZE, 0, GFP_ATOMIC);
+	preempt_enable();
+	KUNIT_EXPECT_PTR_EQ(test, again, (void *)second);
+	kt_info(heap, &info);
+	KUNIT_EXPECT_EQ(test, info.rejects[KARENA_REJECT_DOUBLE], 1);
+	KUNIT_EXPECT_TRUE(test, karena_free(heap, again));
+	*second = 1;
+	karena_reclaim(heap);
+	kt_info(heap, &info);
+	KUNIT_EXPECT_EQ(test, info.rejects[KARENA_REJECT_DOUBLE], 2);
+	KUNIT_EXPECT_EQ(test, info.live_objects, 2);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(claim_sees_a_duplicate),
 	KUNIT_CASE(busy_goes_to_the_depot),
@@ -393,6 +420,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_SLOW(interrupted_in_softirq),
 	KUNIT_CASE(depot_is_visited_seldom),
 	KUNIT_CASE(twice_at_once_is_found),
+	KUNIT_CASE(written_after_free_is_found),
 	{}
 };
 

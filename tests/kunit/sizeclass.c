@@ -97,7 +97,8 @@ static void each_offset_finds_its_object(struct kunit *test)
 		size = karena_class_size[class];
 		span.magic = karena_class_magic[class];
 		for (offset = 0; offset < karena_class_pages[class] * KARENA_PAGE_SIZE; offset++)
-			if (karena_span_index(&span, offset) != offset / size)
+			if (karena_span_index(&span, offset) != offset / size ||
+			    karena_is_start(offset, span.magic) != !(offset % size))
 				break;
 		KUNIT_EXPECT_EQ_MSG(test, offset, karena_class_pages[class] * KARENA_PAGE_SIZE,
 				    "class %u: offset %u is in object %u", class, offset,
@@ -105,19 +106,17 @@ static void each_offset_finds_its_object(struct kunit *test)
 	}
 }
 
-/* A magazine is one slab object of 2 KiB, full as can be where objects are small. */
 static void magazines_are_bounded(struct kunit *test)
 {
-	struct karena_magazine *mag;
 	unsigned int class, cap;
 
 	KUNIT_EXPECT_EQ(test, karena_class_magazine(0), 0);
 	for (class = 1; class < KARENA_NR_CLASSES; class++) {
 		cap = karena_class_magazine(class);
 		KUNIT_EXPECT_GE(test, cap, 4);
-		KUNIT_EXPECT_LE(test, struct_size(mag, slot, cap), 2048);
+		KUNIT_EXPECT_LE(test, cap, KARENA_MAGAZINE);
 		if (karena_class_size[class] < 512)
-			KUNIT_EXPECT_GT(test, struct_size(mag, slot, cap + 1), 2048);
+			KUNIT_EXPECT_EQ(test, cap % 64, 0);
 		KUNIT_EXPECT_LE(test, cap * karena_class_size[class], SZ_128K);
 	}
 }

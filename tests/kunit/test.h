@@ -85,4 +85,10 @@ static inline struct karena_central *kt_central(struct karena_heap *heap, size_t
 	return heap->central[KARENA_SPC(karena_size_to_class(size), 0)];
 }
 
+/* Objects in the magazines of a CPU, seen while it does nothing with them. */
+static inline unsigned int kt_cached(struct karena_mcache *mc)
+{
+	return mc->top - mc->loaded->slot + mc->previous->nr;
+}
+
 #endif /* _KARENA_TEST_H */

@@ -9,6 +9,8 @@
 #
 # A data race report (KCSAN) counts only when a module of ours is in its
 # stacks: races inside of the kernel are neither ours to mend nor to wait for.
+# One of the kernel's own has our code in it: the tick of a worker reads the
+# flags of the task (kthread_data()) that memalloc_*_save() changes inline.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -29,9 +31,13 @@ strip_noise() {
 # two lines of '='.
 ours_only() {
 	awk '
-	/={60,}/ && !inside { inside = 1; text = $0; next }
-	/={60,}/ && inside {
-		if (text !~ /KCSAN/ || text ~ /\[(karena|planted)/) print text
+	function workers_tick(text) {
+		return text ~ /data-race in .*kthread_data/ && text ~ /wq_worker_tick/
+	}
+	/====================/ && !inside { inside = 1; text = $0; next }
+	/====================/ && inside {
+		if (text !~ /KCSAN/ || (text ~ /\[(karena|planted)/ && !workers_tick(text)))
+			print text
 		inside = 0
 		next
 	}
