@@ -254,49 +254,57 @@ static int shared_fd(const struct karena *heap, __u32 flags)
 	return ioctl(karena_fd(heap), KARENA_IOC_SHARE, &arg) ? -1 : arg.fd;
 }
 
-static void attach(void)
+/*
+ * A heap that was closed here and is attached again by a shared descriptor, with
+ * an object of 100 bytes that was filled before.
+ */
+static struct karena *reattached(__u32 flags, char **p)
 {
-	struct karena *heap = open_one(0), *again;
-	char *p;
+	struct karena *heap = open_one(0);
 	int fd;
 
 	if (!heap)
-		return;
-	p = karena_alloc(heap, 100);
-	fill(p, 100, 1);
-	fd = shared_fd(heap, 0);
+		return NULL;
+	*p = karena_alloc(heap, 100);
+	fill(*p, 100, 1);
+	fd = shared_fd(heap, flags);
 	check(fd >= 0);
 	/* one process has a heap once */
 	check_eq(error_of(!karena_attach(fd)), EEXIST);
 	check(fcntl(fd, F_GETFD) >= 0);
 	karena_close(heap);
-	again = karena_attach(fd);
-	if (!check(again))
+	heap = karena_attach(fd);
+	if (!check(heap))
+		return NULL;
+	check_eq(karena_fd(heap), fd);
+	check(filled(*p, 100, 1));
+	return heap;
+}
+
+static void attach(void)
+{
+	struct karena *heap;
+	char *p;
+	int fd;
+
+	heap = reattached(0, &p);
+	if (!heap)
 		return;
-	check_eq(karena_fd(again), fd);
-	check(filled(p, 100, 1));
-	check_eq(karena_free(again, hide(p)), 0);
-	karena_close(again);
+	fd = karena_fd(heap);
+	check_eq(karena_free(heap, hide(p)), 0);
+	karena_close(heap);
 	check_eq(error_of(fcntl(fd, F_GETFD) < 0), EBADF);
 }
 
 static void attach_readonly(void)
 {
-	struct karena *heap = open_one(0), *reader;
+	struct karena *reader;
 	char *p;
-	int fd;
 
-	if (!heap)
-		return;
-	p = karena_alloc(heap, 100);
-	fill(p, 100, 1);
-	fd = shared_fd(heap, KARENA_SHARE_RDONLY);
-	karena_close(heap);
-	reader = karena_attach(fd);
-	if (!check(reader))
+	reader = reattached(KARENA_SHARE_RDONLY, &p);
+	if (!reader)
 		return;
 	check_eq(karena_readonly(reader), 1);
-	check(filled(p, 100, 1));
 	check_eq(karena_usable_size(reader, p), 112);
 	check_eq(error_of(!karena_alloc(reader, 100)), EBADF);
 	check_eq(error_of(karena_free(reader, hide(p))), EBADF);

@@ -104,7 +104,7 @@ static void run_team(struct team *team)
 		run_processes(members);
 }
 
-static bool team_open(struct team *team)
+static bool team_open(struct team *team, __u64 limit)
 {
 	pthread_barrierattr_t attr;
 
@@ -115,7 +115,7 @@ static bool team_open(struct team *team)
 	pthread_barrierattr_init(&attr);
 	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_barrier_init(&team->arena->barrier, &attr, WORKERS);
-	return heap_open(&team->heap, WINDOW, 0);
+	return heap_open(&team->heap, WINDOW, limit);
 }
 
 static void team_close(struct team *team)
@@ -386,6 +386,76 @@ static void close_under_calls(struct team *team, unsigned int nr)
 	}
 }
 
+/*
+ * One allocates large objects, the others free whatever they guess, before the
+ * address has even come back, and look inside of it.  At most the owner loses its
+ * object: the kernel must not follow what is gone (KASAN watches).
+ */
+static void steal_large(struct team *team, unsigned int nr)
+{
+	const __u64 size = 64 * KIB, slots = 32;
+	struct rng rng;
+	unsigned int i;
+
+	rng_init(&rng, nr + 20 * team->threads);
+	for (i = 0; i < team->rounds * 200 && !tap_failed(); i++) {
+		__u64 guess = team->heap.base + rng_below(&rng, slots) * size;
+		__u64 addr;
+		int why;
+
+		if (nr) {
+			why = heap_drop(team->heap.fd, guess);
+			check(why >= 0);
+			heap_usable(team->heap.fd, guess + 8 * rng_below(&rng, size / 8));
+			continue;
+		}
+		addr = heap_new(team->heap.fd, size, 0);
+		if (!check(addr))
+			return;
+		heap_usable(team->heap.fd, addr);
+		why = heap_drop(team->heap.fd, addr);
+		check(why >= 0);
+	}
+}
+
+/* At the limit, so that each call reclaims, and with objects of all sizes. */
+static void steal_at_limit(struct team *team, unsigned int nr)
+{
+	__u64 addrs[64];
+	struct rng rng;
+	unsigned int i;
+
+	rng_init(&rng, nr + 30 * team->threads);
+	for (i = 0; i < team->rounds * 10 && !tap_failed(); i++) {
+		unsigned int j, many = 1 + rng_below(&rng, 64);
+		int ret;
+
+		if (nr & 1) {
+			for (j = 0; j < 64; j++)
+				addrs[j] = team->heap.base + 1024 * rng_below(&rng, 4096);
+			check_ret(heap_free(team->heap.fd, addrs, 64, NULL), 0);
+			continue;
+		}
+		ret = heap_alloc(team->heap.fd, 1024ULL << rng_below(&rng, 8), 0, many, addrs);
+		check(ret == 0 || ret == -ENOMEM);
+	}
+}
+
+/* What is left is whole: it can all be freed, and nothing of it twice. */
+static void all_is_whole(struct team *team)
+{
+	struct karena_heap_info own;
+	unsigned int i, freed = 0;
+
+	check_ret(heap_info(team->heap.fd, 0, 0, &own), 0);
+	for (i = 0; i < WINDOW / KIB; i++)
+		freed += !heap_drop(team->heap.fd, team->heap.base + KIB * i);
+	check_eq(freed, own.live_objects);
+	check_ret(heap_info(team->heap.fd, 0, 0, &own), 0);
+	check_eq(own.live_objects, 0);
+	check(heap_adds_up(team->heap.fd));
+}
+
 static struct mode {
 	const char *name;
 	void (*work)(struct team *team, unsigned int nr);
@@ -395,15 +465,18 @@ static struct mode {
 	/* descriptors that are opened first, not set up */
 	unsigned int fds_a_round;
 	unsigned int slice;
+	__u64 limit;
 } modes[] = {
-	{ "the same object freed by all", free_same, nothing_twice, false, 0, 40 },
-	{ "objects made by one and freed by another", wander, NULL, false, 0, 30 },
-	{ "questions while it changes", ask, NULL, false, 0, 15 },
-	{ "mapped and unmapped", map_and_unmap, NULL, true, 0, 20 },
-	{ "large objects come and go", fault_and_free, NULL, false, 0, 20 },
-	{ "heaps come and go", come_and_go, NULL, false, 0, 10 },
-	{ "one descriptor set up by all", setup_same, NULL, false, 4, 20 },
-	{ "descriptors closed under calls", close_under_calls, NULL, false, 1, 20 },
+	{ "the same object freed by all", free_same, nothing_twice, false, 0, 40, 0 },
+	{ "objects made by one and freed by another", wander, NULL, false, 0, 30, 0 },
+	{ "questions while it changes", ask, NULL, false, 0, 15, 0 },
+	{ "mapped and unmapped", map_and_unmap, NULL, true, 0, 20, 0 },
+	{ "large objects come and go", fault_and_free, NULL, false, 0, 20, 0 },
+	{ "heaps come and go", come_and_go, NULL, false, 0, 10, 0 },
+	{ "one descriptor set up by all", setup_same, NULL, false, 4, 20, 0 },
+	{ "descriptors closed under calls", close_under_calls, NULL, false, 1, 20, 0 },
+	{ "large objects stolen", steal_large, all_is_whole, false, 0, 20, 0 },
+	{ "stolen at the limit", steal_at_limit, all_is_whole, false, 0, 20, 4 * MIB },
 };
 
 /* Descriptors for @team in a row, from team->fd on. */
@@ -430,7 +503,7 @@ static void run_mode(const struct mode *mode, bool threads)
 		return;
 	team.rounds = tap_count(mode->slice, mode->fds_a_round ? 100 : 20 * mode->slice);
 	fds = mode->fds_a_round * team.rounds;
-	if (!user_numbers(&before) || !team_open(&team))
+	if (!user_numbers(&before) || !team_open(&team, mode->limit))
 		goto out;
 	open_fds(&team, fds);
 	if (mode->unmapped)

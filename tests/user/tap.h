@@ -5,7 +5,8 @@
  * random numbers from a printed seed.
  *
  * Environment: KARENA_SEED repeats a run, KARENA_LONG=1 asks for full counts
- * instead of a slice, KARENA_ONLY=text runs the cases with text in their name.
+ * instead of a slice, KARENA_SLOW is set where all takes ten times as long,
+ * KARENA_ONLY=text runs the cases with text in their name.
  */
 #ifndef _TESTS_USER_TAP_H
 #define _TESTS_USER_TAP_H
@@ -68,7 +69,7 @@ bool become_nobody(void);
 /* A setting in sysfs and its like; no check. */
 bool write_text(const char *path, const char *text);
 
-/* @slice steps, or @full ones with KARENA_LONG=1. */
+/* @slice steps, a third with KARENA_SLOW set, or @full ones with KARENA_LONG=1. */
 unsigned int tap_count(unsigned int slice, unsigned int full);
 
 struct rng {
