@@ -393,12 +393,12 @@ static void close_under_calls(struct team *team, unsigned int nr)
  */
 static void steal_large(struct team *team, unsigned int nr)
 {
-	const __u64 size = 64 * KIB, slots = 32;
+	const __u64 size = 512 * KIB, slots = 2;
 	struct rng rng;
 	unsigned int i;
 
 	rng_init(&rng, nr + 20 * team->threads);
-	for (i = 0; i < team->rounds * 200 && !tap_failed(); i++) {
+	for (i = 0; i < team->rounds * 100 && !tap_failed(); i++) {
 		__u64 guess = team->heap.base + rng_below(&rng, slots) * size;
 		__u64 addr;
 		int why;
@@ -415,7 +415,10 @@ static void steal_large(struct team *team, unsigned int nr)
 		heap_usable(team->heap.fd, addr);
 		why = heap_drop(team->heap.fd, addr);
 		check(why >= 0);
+		count(&team->arena->rejected, why > 0);
 	}
+	if (!nr)
+		tap_diag("%u of %u stolen", team->arena->rejected, i);
 }
 
 /* At the limit, so that each call reclaims, and with objects of all sizes. */
