@@ -101,7 +101,9 @@ shell() {
 command=$1
 shift
 case $command in
-kunit)	with_module karena_kunit ;;
+# insmod waits for all suites, uninterruptibly and maybe for long.
+kunit)	echo 3600 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null
+	with_module karena_kunit ;;
 bench)	with_module karena_bench ;;
 user)	user "$@" ;;
 tools)	tools ;;
