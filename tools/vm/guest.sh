@@ -102,7 +102,7 @@ command=$1
 shift
 case $command in
 # insmod waits for all suites, uninterruptibly and maybe for long.
-kunit)	echo 3600 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null
+kunit)	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
 	with_module karena_kunit ;;
 bench)	with_module karena_bench ;;
 user)	user "$@" ;;
