@@ -14,6 +14,10 @@
  *	karena_free(heap, node);
  *	karena_heap_put(heap);
  *
+ * A heap that is made with @collect frees by itself what cannot be reached from
+ * its roots: see karena_type_register(), karena_root_add(), karena_enter() and
+ * karena_store().
+ *
  * Contexts: karena_alloc(), karena_free() and their bulk forms may be called
  * from process, softirq and hardirq context (not from NMI), with any spinlock
  * held; what may sleep is what @gfp says.  GFP_KERNEL sleeps when a magazine
@@ -25,6 +29,7 @@
 #define _KARENA_H
 
 #include <linux/gfp.h>
+#include <linux/jump_label.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 #include <linux/types.h>
@@ -35,15 +40,19 @@
 #define KARENA_NOZERO	BIT(0)
 /* The object will never hold a reference; below 16 bytes it may share a block. */
 #define KARENA_NOSCAN	BIT(1)
+/* Layouts only: any word may be a reference. */
+#define KARENA_CONSERVATIVE	BIT(2)
 
 /**
  * struct karena_heap_attr - what a heap may be asked to be
  * @limit: most bytes of memory for objects, 0 for no limit
  * @account: charge the memory to the control group of who allocates
+ * @collect: objects that nobody can reach are found and freed; see karena_enter()
  */
 struct karena_heap_attr {
 	u64 limit;
 	bool account;
+	bool collect;
 };
 
 /**
@@ -97,7 +106,90 @@ struct karena_type {
 	unsigned long secret;
 	struct karena_heap *heap;
 	u32 size;
+	u32 element;				/* as asked for */
+	const struct karena_layout *layout;	/* NULL: of a size only */
+	struct karena_central **sized;		/* by size class, for arrays */
 	struct hlist_node node;
+	char name[32];
+};
+
+/**
+ * struct karena_layout_attr - where objects of a type hold references
+ * @name: shown by tools, cut to 31 characters; may be NULL
+ * @size: bytes of an object, or of an element of an array
+ * @refs: offsets in bytes of the words that hold references, ascending
+ * @nr_refs: how many; 0: there are none
+ * @flags: KARENA_NOSCAN: there are none; KARENA_CONSERVATIVE: any word may be
+ *	one; both with nr_refs 0
+ */
+struct karena_layout_attr {
+	const char *name;
+	size_t size;
+	const u32 *refs;
+	unsigned int nr_refs;
+	unsigned int flags;
+};
+
+/**
+ * struct karena_gc_params - how a heap is collected
+ * @percent: how much a heap may grow over what was found alive until the next
+ *	cycle ends (GOGC), -1 for never
+ * @workers: who mark at a time, 0: as @share needs
+ * @min_heap: bytes; no goal is below @percent of it
+ * @mem_limit: bytes of memory that the heap is to stay below by collecting, 0 for
+ *	no limit (GOMEMLIMIT; a soft one)
+ * @period_ms: milliseconds after which there is a cycle in any case, 0 for never
+ * @slice_us: microseconds of marking at a stretch, 10 to 100000
+ * @share: percent of all CPUs that marking in the background may take, 1 to 100
+ * @assist_us: most microseconds that an allocation helps at a time, 0 for none
+ * @trace: one line in the log for each cycle
+ * @check: find what is reachable a second time, by other means, and compare
+ */
+struct karena_gc_params {
+	int percent;
+	u32 workers;
+	u64 min_heap;
+	u64 mem_limit;
+	u32 period_ms;
+	u32 slice_us;
+	u32 share;
+	u32 assist_us;
+	bool trace;
+	bool check;
+};
+
+#define KARENA_SLICE_BUCKETS	16
+
+/**
+ * struct karena_gc_stats - what the collector has done for a heap
+ * @cycles: complete ones
+ * @slices: stretches of marking, assists among them
+ * @assists: those done by allocations
+ * @mark_ns: nanoseconds of marking, all workers together
+ * @assist_ns: of it, by allocations
+ * @marked_objects: found alive, in all cycles; but for those that roots refer to
+ * @marked_bytes: their bytes, and of those
+ * @freed_objects: found dead, small ones
+ * @freed_bytes: their bytes
+ * @live_bytes: found alive by the last cycle
+ * @goal_bytes: what may be in use when the next one ends
+ * @lost: objects that a check found reachable and not marked
+ * @slice_us: slices by length: below 1 microsecond, below 2, 4, 8, ...
+ */
+struct karena_gc_stats {
+	u64 cycles;
+	u64 slices;
+	u64 assists;
+	u64 mark_ns;
+	u64 assist_ns;
+	u64 marked_objects;
+	u64 marked_bytes;
+	u64 freed_objects;
+	u64 freed_bytes;
+	u64 live_bytes;
+	u64 goal_bytes;
+	u64 lost;
+	u64 slice_us[KARENA_SLICE_BUCKETS];
 };
 
 struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
@@ -161,5 +253,59 @@ static __always_inline bool karena_del(struct karena_type *type, const void *obj
 	preempt_enable();
 	return true;
 }
+
+struct karena_type *karena_type_register(struct karena_heap *heap,
+					 const struct karena_layout_attr *attr,
+					 unsigned int *bad);
+void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp);
+
+int karena_enter(struct karena_heap *heap);
+void karena_exit(struct karena_heap *heap, int section);
+int karena_root_add(struct karena_heap *heap, void *start, size_t count);
+int karena_root_del(struct karena_heap *heap, void *start);
+int karena_pin(struct karena_heap *heap, const void *object);
+int karena_unpin(struct karena_heap *heap, const void *object);
+
+int karena_collect(struct karena_heap *heap, bool wait);
+bool karena_gc_step(struct karena_heap *heap, u64 ns);
+int karena_gc_get(struct karena_heap *heap, struct karena_gc_params *params);
+int karena_gc_set(struct karena_heap *heap, const struct karena_gc_params *params);
+void karena_gc_stats(struct karena_heap *heap, struct karena_gc_stats *stats);
+
+DECLARE_STATIC_KEY_FALSE(karena_barrier_key);
+void karena_store_shade(struct karena_heap *heap, void *const *slot, const void *value);
+void karena_store_bulk(struct karena_heap *heap, void **to, void *const *from, size_t count);
+
+/**
+ * karena_store_word - store a reference
+ * @heap: heap that it belongs to
+ * @slot: word of an object or a root
+ * @value: object of the heap, or NULL
+ *
+ * Each store of a reference goes this way in a collected heap, those into an
+ * object that nobody else has seen as well.  karena_store() is the same without
+ * casts.  Orders nothing: as WRITE_ONCE().
+ *
+ * Context: any, inside of a mutator section.
+ */
+static __always_inline void karena_store_word(struct karena_heap *heap, void **slot,
+					      const void *value)
+{
+	const struct karena_heap_head *head = (const struct karena_heap_head *)heap;
+
+	/* Pairs with the SRCU grace period of a cycle: whoever is in a section sees it. */
+	if (static_branch_unlikely(&karena_barrier_key) &&
+	    unlikely(READ_ONCE(head->phase) == KARENA_MARK))
+		karena_store_shade(heap, slot, value);
+	WRITE_ONCE(*slot, (void *)value);
+}
+
+#define karena_store(heap, slot, value)						\
+({										\
+	typeof(slot) slot_ = (slot);						\
+	typeof(*slot_) value_ = (value);					\
+										\
+	karena_store_word(heap, (void **)slot_, value_);			\
+})
 
 #endif /* _KARENA_H */

@@ -24,7 +24,7 @@ static int __init kernel_map_init(void)
 	return karena_kernel_map ? 0 : -ENOMEM;
 }
 
-static int __init karena_init(void)
+static int __init karena_load(void)
 {
 	int err;
 
@@ -62,7 +62,7 @@ exit_runs:
 	return err;
 }
 
-static void __exit karena_exit(void)
+static void __exit karena_unload(void)
 {
 	karena_chardev_exit();
 	/* It may hold the last reference of a heap, which has an inode. */
@@ -75,8 +75,8 @@ static void __exit karena_exit(void)
 	karena_runs_exit();
 }
 
-module_init(karena_init);
-module_exit(karena_exit);
+module_init(karena_load);
+module_exit(karena_unload);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Go's memory manager: size-class heaps for the kernel and for processes");

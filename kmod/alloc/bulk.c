@@ -147,7 +147,7 @@ static unsigned int give_batch(struct karena_heap *heap, unsigned int count, voi
 	mc = this_cpu_ptr(span->central->cache);
 	if (mcache_enter(mc)) {
 		if (karena_mcache_get_room(span->central, mc))
-			n = give_slots(mc, span, min_t(unsigned int, count, mc->end - mc->top),
+			n = give_slots(mc, span, min_t(unsigned long, count, mc->end - mc->top),
 				       objects);
 		mcache_exit(mc);
 	}

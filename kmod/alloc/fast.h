@@ -76,18 +76,39 @@ struct karena_span {
 	u32 magic;			/* offset * magic >> 32 is the index */
 	u32 nelems;
 	bool mapped;			/* a large object from vmalloc() */
-	u16 *tiny;			/* see tiny.c */
-	struct karena_run *run;
+	const struct karena_layout *layout;
+	unsigned long *mark;		/* of karena_colours; NULL if never collected */
 
 	/* Written by refill and flush: on another line than what a free reads. */
 	u32 nfree;			/* central lock */
 	u32 hint;			/* first word of free that may have a bit */
-	struct list_head list;		/* central->partial, central lock */
+	u32 swept;			/* cycle after which it was, central lock */
+	size_t scan_at;			/* how far a large object has been scanned */
+	u16 *tiny;			/* see tiny.c */
+	struct karena_run *run;
+	struct list_head list;		/* of the central, central lock */
 	struct list_head all;		/* heap->spans, mheap lock */
 	size_t large_size;		/* bytes of a large object */
 	struct llist_node retired;	/* heap->retired: to be unmapped */
 	struct rcu_head rcu;
 	unsigned long free[];		/* bitmap of free slots, central lock */
+};
+
+/*
+ * What the collector knows of a span, on one cache line if the span has up to 128
+ * objects.  All bits are atomic but those of scanned, which belong to who has the
+ * span queued (gc/queue.c).
+ */
+struct karena_colours {
+	unsigned long flags;
+	struct karena_span *span;
+	struct list_head grey;		/* on a queue */
+	unsigned long mark[];		/* a bit for each object; then one that it was scanned */
+};
+
+enum karena_colour_flags {
+	KARENA_SPAN_QUEUED,
+	KARENA_SPAN_NOSCAN,		/* layout says so */
 };
 
 /* One page of the pagemap. */
@@ -101,6 +122,21 @@ struct karena_page {
 
 struct karena_leaf {
 	struct karena_page page[KARENA_LEAF_PAGES];
+};
+
+/*
+ * What the collector does with a heap, see gc/cycle.c.  Until a span is swept
+ * after a cycle, its mark bits tell what of it is live.
+ */
+enum karena_phase {
+	KARENA_IDLE,
+	KARENA_MARK,			/* what leaves a span is marked */
+	KARENA_SWEEP,
+};
+
+/* The begin of struct karena_heap. */
+struct karena_heap_head {
+	u8 phase;			/* enum karena_phase */
 };
 
 struct karena_pagemap {
@@ -125,7 +161,7 @@ struct karena_magazine {
 struct karena_mcache {
 	u32 busy;
 	unsigned long *top;		/* behind the last slot in use of loaded */
-	unsigned long *end;		/* behind its last one */
+	unsigned long *end;		/* behind its last one; before top: no frees */
 	struct karena_magazine *loaded;
 	struct karena_magazine *previous;
 	u32 nr_previous;		/* for those who look from outside */
@@ -188,7 +224,7 @@ static __always_inline bool mcache_push(struct karena_mcache *mc, unsigned long 
 {
 	unsigned long *top = mc->top;
 
-	if (unlikely(top == mc->end))
+	if (unlikely(top >= mc->end))
 		return false;
 	*top = addr;
 	mc->top = top + 1;

@@ -21,6 +21,8 @@ int karena_heap_init(struct karena_heap *heap, const char *name,
 	heap->backing = backing;
 	spin_lock_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->spans);
+	INIT_LIST_HEAD(&heap->large);
+	INIT_LIST_HEAD(&heap->large_unswept);
 	mt_init_flags(&heap->mapped, MT_FLAGS_USE_RCU);
 	INIT_WORK(&heap->trim_work, karena_mheap_trim_work);
 	init_llist_head(&heap->retired);
@@ -65,15 +67,17 @@ struct karena_heap *karena_heap_find(u32 id, bool next)
 /* Gives back all that karena_heap_init() and use have brought.  May sleep. */
 void karena_heap_teardown(struct karena_heap *heap)
 {
+	struct karena_central *central, *following;
 	struct karena_span *span, *next;
-	unsigned int spc;
 
 	if (heap->id)
 		xa_erase(&karena_heaps, heap->id);
+	karena_gc_exit(heap);
 	cancel_work_sync(&heap->trim_work);
-	for (spc = 0; spc < KARENA_NR_SPC; spc++)
-		if (heap->central[spc])
-			karena_central_delete(heap->central[spc]);
+	for (central = heap->centrals; central; central = following) {
+		following = central->next;
+		karena_central_delete(central);
+	}
 	karena_types_delete(heap);
 	/* Nobody looks anything up any more. */
 	mtree_destroy(&heap->mapped);
@@ -91,7 +95,7 @@ void karena_heap_teardown(struct karena_heap *heap)
 /**
  * karena_heap_create - make a heap for kernel use
  * @name: shown by tools; cut to 31 characters
- * @attr: limit and accounting, NULL for none
+ * @attr: limit, accounting and collection, NULL for none of these
  *
  * Context: process context, may sleep.
  * Return: the heap, with one reference, or ERR_PTR(-ENOMEM).
@@ -110,7 +114,9 @@ struct karena_heap *karena_heap_create(const char *name, const struct karena_hea
 	err = karena_heap_init(heap, name, &karena_kernel_backing);
 	if (err)
 		goto free_heap;
-	err = karena_heap_register(heap);
+	err = attr && attr->collect ? karena_gc_init(heap) : 0;
+	if (!err)
+		err = karena_heap_register(heap);
 	if (!err)
 		return heap;
 	karena_heap_teardown(heap);

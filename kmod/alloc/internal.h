@@ -38,6 +38,7 @@
 #include "kmod/compat/compat.h"
 #include "kmod/karena.h"
 #include "fast.h"
+#include "plant.h"
 #include "sizeclass.h"
 
 #ifdef CONFIG_PREEMPT_RT
@@ -77,10 +78,30 @@ struct karena_runs {
 	unsigned long npages;		/* in all runs */
 };
 
+/* Where objects hold references, in spans of an array of elements. */
+enum karena_layout_kind {
+	KARENA_LAYOUT_CONSERVATIVE,	/* any word may be one */
+	KARENA_LAYOUT_NOSCAN,
+	KARENA_LAYOUT_MASK,		/* element of up to 64 words, a bit each */
+	KARENA_LAYOUT_OFFSETS,
+};
+
+struct karena_layout {
+	enum karena_layout_kind kind;
+	u32 size;			/* of an element, in bytes */
+	u64 mask;
+	u32 nr;
+	u32 offset[];			/* in words */
+};
+
+extern const struct karena_layout karena_layout_conservative, karena_layout_noscan;
+
 /* All spans of one span class in a heap, and the depot of its magazines. */
 struct karena_central {
 	struct karena_mcache __percpu *cache;
 	struct karena_heap *heap;
+	struct karena_central *next;	/* heap->centrals */
+	const struct karena_layout *layout;
 	u32 size;
 	u16 spc;
 	u8 class;
@@ -88,6 +109,8 @@ struct karena_central {
 
 	spinlock_t lock;		/* all below */
 	struct list_head partial;	/* spans with free slots */
+	struct list_head full;		/* spans without */
+	struct list_head unswept;	/* either, from before the end of a cycle */
 	struct list_head full_mags;	/* magazines with something in them */
 	struct list_head empty_mags;
 	u32 nr_cached;			/* objects in full_mags */
@@ -100,6 +123,9 @@ struct karena_central {
 	u64 trades;			/* magazines with objects that came or went */
 	u64 refills;
 	u64 flushes;
+	u64 swept_objects;		/* that were found dead */
+	u32 swept;			/* cycle that its spans are to be swept after */
+	bool marking;			/* what leaves a span is marked */
 };
 
 /* The block that a CPU cuts tiny objects from; guarded like karena_mcache. */
@@ -136,6 +162,7 @@ struct karena_backing {
 };
 
 struct karena_heap {
+	struct karena_heap_head head;	/* first of all: kernel callers look into it */
 	/* Read by the fast path, written once. */
 	unsigned long base;
 	struct karena_pagemap *map;
@@ -143,13 +170,22 @@ struct karena_heap {
 	bool user;
 	gfp_t gfp;			/* added to each allocation's */
 	struct karena_central *central[KARENA_NR_SPC];
+	struct karena_central *centrals;	/* all of them, of types as well */
+	bool collected;			/* spans have mark bits */
+	u32 cycle;			/* number of the last that began */
+	void (*paced)(struct karena_heap *heap, size_t bytes, gfp_t gfp);
 	struct karena_tiny_cache __percpu *tiny;
 	struct hlist_head types;	/* heap->lock */
+	u32 nr_types;			/* heap->lock */
+	struct karena_gc *gc;		/* gc/gc.h; NULL if not collected */
+	atomic64_t used;		/* bytes of objects that are out of spans */
 
 	/* Page heap: mheap.c. */
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	struct karena_runs free;	/* pages with memory, in no span */
 	struct list_head spans;
+	struct list_head large;		/* of these, large ones */
+	struct list_head large_unswept;	/* the same, from before the end of a cycle */
 	struct maple_tree mapped;	/* spans from vmalloc(), by address */
 	u64 nr_spans;
 	u64 span_pages;
@@ -176,6 +212,12 @@ struct karena_heap {
 	struct pid *pid;
 	char name[KARENA_NAME_LEN];
 };
+
+/* The newest of all centrals; they go on by next.  Pairs with karena_central_add(). */
+static inline struct karena_central *karena_first_central(struct karena_heap *heap)
+{
+	return READ_ONCE(heap->centrals);
+}
 
 /* runs.c */
 struct karena_run *karena_run_new(unsigned long start, unsigned long npages, gfp_t gfp);
@@ -225,8 +267,8 @@ void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n);
 extern const struct karena_backing karena_kernel_backing;
 
 /* span.c */
-struct karena_span *karena_span_new(struct karena_heap *heap,
-				    struct karena_central *central,
+struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_central *central,
+				    const struct karena_layout *layout,
 				    struct karena_run *run, size_t large_size, gfp_t gfp);
 struct karena_run *karena_span_retire(struct karena_span *span);
 void karena_span_delete(struct karena_span *span);
@@ -238,8 +280,41 @@ karena_span_at(struct karena_heap *heap, unsigned long addr)
 	return karena_map_span(heap->map, heap->base, addr);
 }
 
+static inline struct karena_colours *karena_colours(const struct karena_span *span)
+{
+	return container_of(span->mark, struct karena_colours, mark[0]);
+}
+
+/* Bits of the objects that have been scanned, beside their marks. */
+static inline unsigned long *karena_scanned(const struct karena_span *span)
+{
+	return span->mark + BITS_TO_LONGS(span->nelems);
+}
+
+/* Marks the object that is at an address and out of its span, if it is to be. */
+static inline void karena_mark_object(struct karena_heap *heap, unsigned long addr)
+{
+	struct karena_span *span = karena_span_at(heap, addr);
+	u32 index = karena_span_index(span, addr - span->base);
+
+	if (span->mark && !test_bit(index, span->mark))
+		set_bit(index, span->mark);
+}
+
+/* sweep.c */
+bool karena_span_sweep(struct karena_central *central, struct karena_span *span);
+void karena_marks_begin(struct karena_heap *heap);
+void karena_sweep_begin(struct karena_heap *heap);
+unsigned int karena_sweep_some(struct karena_heap *heap, unsigned int most);
+
 /* mcentral.c */
+void karena_span_emptied(struct karena_central *central, struct karena_span *span,
+			 struct list_head *gone);
+void karena_spans_delete(struct list_head *gone);
 struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int spc, gfp_t gfp);
+struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int spc,
+					  const struct karena_layout *layout, gfp_t gfp);
+void karena_central_add(struct karena_central *central);
 void karena_central_delete(struct karena_central *central);
 unsigned int karena_central_take(struct karena_central *central, unsigned long *slots,
 				 unsigned int n, gfp_t gfp);
@@ -257,7 +332,7 @@ void karena_centrals_exit(void);
 /* mcache.c */
 unsigned long karena_mcache_alloc(struct karena_central *central, gfp_t gfp);
 void karena_mcache_free(struct karena_central *central, unsigned long addr);
-void karena_mcache_drain(struct karena_central *central, unsigned int cpu);
+bool karena_mcache_drain(struct karena_central *central, unsigned int cpu);
 void karena_mcache_collect(struct karena_central *central);
 void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag);
 bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache *mc);
@@ -272,6 +347,7 @@ size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr);
 void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_reject why);
 
 /* type.c */
+void karena_type_init(struct karena_type *type, struct karena_heap *heap);
 void karena_types_delete(struct karena_heap *heap);
 
 /* tiny.c */
@@ -281,18 +357,28 @@ enum karena_reject karena_tiny_free(struct karena_span *span, u32 index,
 size_t karena_tiny_usable(struct karena_span *span, u32 index, unsigned int offset);
 void karena_tiny_drain(struct karena_heap *heap, unsigned int cpu);
 void karena_tiny_collect(struct karena_heap *heap, unsigned int cpu);
+void karena_tiny_mark(struct karena_heap *heap);
+void karena_tiny_swept(struct karena_span *span, u32 index);
 
 /* large.c */
 unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
-				 unsigned int flags, gfp_t gfp);
+				 const struct karena_layout *layout, unsigned int flags,
+				 gfp_t gfp);
 enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr);
 size_t karena_large_usable(struct karena_heap *heap, unsigned long addr);
 void karena_large_reap(struct karena_heap *heap);
+struct karena_span *karena_large_at(struct karena_heap *heap, unsigned long addr);
+void karena_large_retire(struct karena_span *span);
 
 /* reclaim.c */
 void karena_reclaim(struct karena_heap *heap);
+void karena_caches_drain(struct karena_heap *heap);
 int karena_hotplug_init(void);
 void karena_hotplug_exit(void);
+
+/* gc/cycle.c: the one thing that is called upwards. */
+int karena_gc_init(struct karena_heap *heap);
+void karena_gc_exit(struct karena_heap *heap);
 
 /* heap.c */
 extern struct xarray karena_heaps;

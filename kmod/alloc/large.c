@@ -27,8 +27,16 @@ static void clear_large(struct karena_heap *heap, unsigned long addr, size_t siz
 	}
 }
 
+/* Born marked while a cycle marks: see gc/cycle.c. */
+static void mark_new(struct karena_span *span)
+{
+	if (span->mark && READ_ONCE(span->heap->head.phase) == KARENA_MARK)
+		set_bit(0, span->mark);
+}
+
 static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
-				 unsigned int flags, gfp_t gfp)
+				 const struct karena_layout *layout, unsigned int flags,
+				 gfp_t gfp)
 {
 	unsigned long npages = DIV_ROUND_UP(size, KARENA_PAGE_SIZE);
 	struct karena_span *span;
@@ -39,7 +47,9 @@ static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 	if (!run)
 		return 0;
 	size = npages << KARENA_PAGE_SHIFT;
-	span = karena_span_new(heap, NULL, run, size, gfp);
+	if (heap->paced)
+		heap->paced(heap, size, gfp);
+	span = karena_span_new(heap, NULL, layout, run, size, gfp);
 	if (!span) {
 		karena_mheap_free(heap, run);
 		return 0;
@@ -47,6 +57,7 @@ static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 	if (!run->zeroed && (!(flags & KARENA_NOZERO) || want_init_on_alloc(gfp)))
 		clear_large(heap, span->base, size, gfp);
 	base = span->base;
+	mark_new(span);
 	karena_pagemap_set(heap->map, run, span);
 	/* Last of all: from here on a wrong free may take it away. */
 	smp_store_release(&span->state[0], KARENA_LIVE);
@@ -62,7 +73,8 @@ static int charge_mapped(struct karena_heap *heap, unsigned long npages)
 	return karena_mheap_charge(heap, npages);
 }
 
-static struct karena_span *mapped_span(struct karena_heap *heap, unsigned long npages, gfp_t gfp)
+static struct karena_span *mapped_span(struct karena_heap *heap, unsigned long npages,
+				       const struct karena_layout *layout, gfp_t gfp)
 {
 	struct karena_span *span;
 	struct karena_run *run;
@@ -72,7 +84,7 @@ static struct karena_span *mapped_span(struct karena_heap *heap, unsigned long n
 	run = karena_run_new(0, npages, gfp);
 	if (!run)
 		goto uncharge;
-	span = karena_span_new(heap, NULL, run, npages << KARENA_PAGE_SHIFT, gfp);
+	span = karena_span_new(heap, NULL, layout, run, npages << KARENA_PAGE_SHIFT, gfp);
 	if (!span)
 		goto free_run;
 	span->mapped = true;
@@ -114,7 +126,8 @@ static void mapped_delete(struct karena_span *span)
 }
 
 static unsigned long mapped_alloc(struct karena_heap *heap, size_t size,
-				  unsigned int flags, gfp_t gfp)
+				  const struct karena_layout *layout, unsigned int flags,
+				  gfp_t gfp)
 {
 	unsigned long npages = DIV_ROUND_UP(size, KARENA_PAGE_SIZE);
 	struct karena_span *span;
@@ -123,7 +136,9 @@ static unsigned long mapped_alloc(struct karena_heap *heap, size_t size,
 	/* vmalloc() takes spinlocks that are not for interrupts. */
 	if (!gfpflags_allow_blocking(gfp))
 		return 0;
-	span = mapped_span(heap, npages, gfp);
+	if (heap->paced)
+		heap->paced(heap, size, gfp);
+	span = mapped_span(heap, npages, layout, gfp);
 	if (!span)
 		return 0;
 	base = (unsigned long)__vmalloc(span->large_size, gfp | __GFP_NOWARN |
@@ -134,24 +149,26 @@ static unsigned long mapped_alloc(struct karena_heap *heap, size_t size,
 		mapped_delete(span);
 		return 0;
 	}
+	mark_new(span);
 	/* Last of all, as in paged_alloc(). */
 	smp_store_release(&span->state[0], KARENA_LIVE);
 	return base;
 }
 
 unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
-				 unsigned int flags, gfp_t gfp)
+				 const struct karena_layout *layout, unsigned int flags,
+				 gfp_t gfp)
 {
 	/* Also keeps the rounding below from overflowing. */
 	if (size > (u64)heap->limit << KARENA_PAGE_SHIFT)
 		return 0;
 	if (!heap->user && size > KARENA_CHUNK_PAGES * KARENA_PAGE_SIZE)
-		return mapped_alloc(heap, size, flags, gfp);
-	return paged_alloc(heap, size, flags, gfp);
+		return mapped_alloc(heap, size, layout, flags, gfp);
+	return paged_alloc(heap, size, layout, flags, gfp);
 }
 
-/* Span of the large object at @addr; call under RCU. */
-static struct karena_span *large_at(struct karena_heap *heap, unsigned long addr)
+/* Span of the large object that @addr is in; call under RCU. */
+struct karena_span *karena_large_at(struct karena_heap *heap, unsigned long addr)
 {
 	struct karena_span *span = karena_span_at(heap, addr);
 
@@ -171,24 +188,35 @@ static enum karena_reject claim_large(struct karena_span *span, unsigned long ad
 	return KARENA_REJECT_NONE;
 }
 
+/*
+ * Gives back the span of an object that is nobody's: by the worker if it is
+ * mapped, as vfree() may sleep, or if the collector may have its eyes on it.
+ */
+void karena_large_retire(struct karena_span *span)
+{
+	struct karena_heap *heap = span->heap;
+
+	if (!span->mapped && !heap->collected) {
+		karena_pagemap_set(heap->map, span->run, NULL);
+		karena_span_delete(span);
+		return;
+	}
+	llist_add(&span->retired, &heap->retired);
+	queue_work(system_dfl_wq, &heap->trim_work);
+}
+
 enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr)
 {
 	struct karena_span *span;
 	enum karena_reject why;
 
 	rcu_read_lock();
-	span = large_at(heap, addr);
+	span = karena_large_at(heap, addr);
 	why = claim_large(span, addr);
 	rcu_read_unlock();
 	if (why != KARENA_REJECT_NONE)
 		return why;
-	if (!span->mapped) {
-		karena_span_delete(span);
-	} else {
-		/* vfree() may sleep. */
-		llist_add(&span->retired, &heap->retired);
-		queue_work(system_unbound_wq, &heap->trim_work);
-	}
+	karena_large_retire(span);
 	return KARENA_REJECT_NONE;
 }
 
@@ -198,7 +226,7 @@ size_t karena_large_usable(struct karena_heap *heap, unsigned long addr)
 	size_t usable = 0;
 
 	rcu_read_lock();
-	span = large_at(heap, addr);
+	span = karena_large_at(heap, addr);
 	if (span && addr == span->base && READ_ONCE(span->state[0]) == KARENA_LIVE)
 		usable = span->large_size;
 	rcu_read_unlock();
@@ -214,10 +242,19 @@ void karena_large_reap(struct karena_heap *heap)
 	/* Who waits for the mutex may be in the middle of reclaim. */
 	unsigned int noio = memalloc_noio_save();
 	struct karena_span *span, *next;
+	struct llist_node *list;
 
 	mutex_lock(&heap->reap_lock);
-	llist_for_each_entry_safe(span, next, llist_del_all(&heap->retired), retired)
-		mapped_delete(span);
+	/* While a cycle marks, none goes away. */
+	list = heap->head.phase == KARENA_MARK ? NULL : llist_del_all(&heap->retired);
+	llist_for_each_entry_safe(span, next, list, retired) {
+		if (span->mapped) {
+			mapped_delete(span);
+		} else {
+			karena_pagemap_set(heap->map, span->run, NULL);
+			karena_span_delete(span);
+		}
+	}
 	mutex_unlock(&heap->reap_lock);
 	memalloc_noio_restore(noio);
 }

@@ -13,6 +13,27 @@ void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag)
 	mc->end = &mag->slot[mag->cap];
 }
 
+/*
+ * While a cycle marks, what is freed goes back to its span at once, and what
+ * comes into a magazine is marked: see gc/cycle.c.
+ */
+static bool is_marking(struct karena_central *central)
+{
+	/* Changed by the collector, which waits until all have seen it. */
+	return READ_ONCE(central->heap->head.phase) == KARENA_MARK;
+}
+
+static void mark_magazine(struct karena_central *central, struct karena_magazine *mag)
+{
+	unsigned int i;
+
+	if (karena_is_planted(KARENA_PLANT_CACHED_FREED) ||
+	    karena_is_planted(KARENA_PLANT_WHITE_ALLOC))
+		return;
+	for (i = 0; i < mag->nr; i++)
+		karena_mark_object(central->heap, mag->slot[i]);
+}
+
 /* Takes the loaded magazine out; the caller puts another one in. */
 static struct karena_magazine *unload(struct karena_mcache *mc)
 {
@@ -25,12 +46,19 @@ static struct karena_magazine *unload(struct karena_mcache *mc)
 }
 
 /* @mag becomes the loaded magazine, and that the previous one. */
-static void push_magazine(struct karena_mcache *mc, struct karena_magazine *mag)
+static void push_magazine(struct karena_central *central, struct karena_mcache *mc,
+			  struct karena_magazine *mag)
 {
+	bool marking = is_marking(central);
+
 	mc->previous = unload(mc);
 	/* WRITE_ONCE: statistics read it from other CPUs. */
 	WRITE_ONCE(mc->nr_previous, mc->previous->nr);
 	karena_mcache_load(mc, mag);
+	if (!marking)
+		return;
+	mark_magazine(central, mag);
+	mc->end = mag->slot;
 }
 
 /*
@@ -47,7 +75,7 @@ static struct karena_magazine *install(struct karena_central *central,
 	mc = this_cpu_ptr(central->cache);
 	if (mcache_enter(mc)) {
 		old = mc->previous;
-		push_magazine(mc, mag);
+		push_magazine(central, mc, mag);
 		mcache_exit(mc);
 	}
 	preempt_enable();
@@ -63,7 +91,7 @@ static bool trade(struct karena_central *central, struct karena_mcache *mc, bool
 	struct karena_magazine *mag = karena_depot_trade(central, mc->previous, full);
 
 	if (mag)
-		push_magazine(mc, mag);
+		push_magazine(central, mc, mag);
 	return mag;
 }
 
@@ -72,16 +100,20 @@ bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache
 {
 	if (mc->top != mc->loaded->slot)
 		return true;
-	push_magazine(mc, mc->previous);
+	push_magazine(central, mc, mc->previous);
 	return mc->top != mc->loaded->slot || trade(central, mc, true);
 }
 
-/* Has a magazine loaded that is not full, if there is one. */
+/* Has a magazine loaded that is not full and open to frees, if there is one. */
 bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache *mc)
 {
+	if (is_marking(central))
+		return false;
+	/* It may have been closed by the cycle before. */
+	mc->end = &mc->loaded->slot[mc->loaded->cap];
 	if (mc->top != mc->end)
 		return true;
-	push_magazine(mc, mc->previous);
+	push_magazine(central, mc, mc->previous);
 	return mc->top != mc->end || trade(central, mc, false);
 }
 
@@ -157,8 +189,10 @@ static bool push_cached(struct karena_central *central, unsigned long addr)
 static void push_depot(struct karena_central *central, unsigned long addr)
 {
 	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN | (central->heap->gfp & __GFP_ACCOUNT);
-	struct karena_magazine *mag = karena_depot_get_empty(central, gfp);
+	struct karena_magazine *mag = NULL;
 
+	if (!is_marking(central))
+		mag = karena_depot_get_empty(central, gfp);
 	if (mag) {
 		mag->slot[mag->nr++] = addr;
 		karena_depot_put(central, install(central, mag));
@@ -177,15 +211,16 @@ void karena_mcache_free(struct karena_central *central, unsigned long addr)
 /*
  * Empties the caches of a CPU that is this one, with interrupts off, or dead.
  * Takes no lock: a spinlock must not be taken in an inter-processor interrupt
- * (lockdep: invalid wait context).  karena_mcache_collect() does the rest.
+ * (lockdep: invalid wait context).  karena_mcache_collect() does the rest.  False
+ * if this CPU was interrupted in the middle of it.
  */
-void karena_mcache_drain(struct karena_central *central, unsigned int cpu)
+bool karena_mcache_drain(struct karena_central *central, unsigned int cpu)
 {
 	struct karena_mcache *mc = per_cpu_ptr(central->cache, cpu);
 	struct karena_magazine *loaded, *previous = &karena_no_magazine;
 
 	if (!mcache_enter(mc))
-		return;
+		return false;
 	loaded = unload(mc);
 	karena_mcache_load(mc, &karena_no_magazine);
 	swap(previous, mc->previous);
@@ -195,6 +230,7 @@ void karena_mcache_drain(struct karena_central *central, unsigned int cpu)
 		llist_add(&loaded->drained, &central->drained);
 	if (previous != &karena_no_magazine)
 		llist_add(&previous->drained, &central->drained);
+	return true;
 }
 
 /* Gives the depot what was drained. */

@@ -44,7 +44,9 @@ static void init_caches(struct karena_central *central)
 	}
 }
 
-static struct karena_central *central_new(struct karena_heap *heap, unsigned int spc, gfp_t gfp)
+/* The central of a span class, or of one of a type's; nobody knows of it yet. */
+struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int spc,
+					  const struct karena_layout *layout, gfp_t gfp)
 {
 	struct karena_central *central = kzalloc(sizeof(*central), gfp);
 
@@ -56,12 +58,17 @@ static struct karena_central *central_new(struct karena_heap *heap, unsigned int
 		return NULL;
 	}
 	central->heap = heap;
+	central->layout = layout;
 	central->spc = spc;
+	/* Changed by karena_marks_begin() if the phase changes now. */
+	central->marking = READ_ONCE(heap->head.phase) == KARENA_MARK;
 	central->class = spc == KARENA_SPC_TINY ? KARENA_TINY_CLASS : spc / 2;
 	central->size = karena_class_size[central->class];
 	init_llist_head(&central->drained);
 	spin_lock_init(&central->lock);
 	INIT_LIST_HEAD(&central->partial);
+	INIT_LIST_HEAD(&central->full);
+	INIT_LIST_HEAD(&central->unswept);
 	INIT_LIST_HEAD(&central->full_mags);
 	INIT_LIST_HEAD(&central->empty_mags);
 	init_caches(central);
@@ -125,6 +132,23 @@ void karena_central_delete(struct karena_central *central)
 	kfree(central);
 }
 
+/* Shows a central to those who walk all of them. */
+void karena_central_add(struct karena_central *central)
+{
+	struct karena_heap *heap = central->heap;
+
+	do {
+		central->next = READ_ONCE(heap->centrals);
+		/* Pairs with karena_first_central(). */
+	} while (cmpxchg(&heap->centrals, central->next, central) != central->next);
+}
+
+static const struct karena_layout *layout_of(unsigned int spc)
+{
+	return spc == KARENA_SPC_TINY || spc & 1 ? &karena_layout_noscan :
+						   &karena_layout_conservative;
+}
+
 /* The central of a span class, made on first use; NULL without memory. */
 struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int spc, gfp_t gfp)
 {
@@ -134,7 +158,7 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 	central = READ_ONCE(heap->central[spc]);
 	if (likely(central))
 		return central;
-	central = central_new(heap, spc, gfp);
+	central = karena_central_new(heap, spc, layout_of(spc), gfp);
 	if (!central)
 		return NULL;
 	old = cmpxchg(&heap->central[spc], NULL, central);
@@ -142,6 +166,7 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 		karena_central_delete(central);
 		return old;
 	}
+	karena_central_add(central);
 	return central;
 }
 
@@ -152,6 +177,9 @@ static unsigned long take_slot(struct karena_span *span, u32 index)
 	/* Plain to who gets it: that is through a lock or a magazine. */
 	if (span->state)
 		WRITE_ONCE(span->state[index], KARENA_CACHED);
+	/* Born marked: see gc/cycle.c. */
+	if (span->central->marking && !karena_is_planted(KARENA_PLANT_WHITE_ALLOC))
+		set_bit(index, span->mark);
 	return addr;
 }
 
@@ -172,6 +200,22 @@ static unsigned int span_take(struct karena_span *span, unsigned long *slots, un
 	return got;
 }
 
+/* Sweeps a span, so that it may have free slots; false if none is left to sweep. */
+static bool sweep_one(struct karena_central *central)
+{
+	struct karena_span *span;
+
+	span = list_first_entry_or_null(&central->unswept, struct karena_span, list);
+	if (!span)
+		return false;
+	/* Empty or not, it is needed. */
+	if (karena_span_sweep(central, span)) {
+		central->nr_empty_spans++;
+		list_move_tail(&span->list, &central->partial);
+	}
+	return true;
+}
+
 static unsigned int take_locked(struct karena_central *central, unsigned long *slots,
 				unsigned int n)
 {
@@ -180,13 +224,15 @@ static unsigned int take_locked(struct karena_central *central, unsigned long *s
 
 	while (got < n) {
 		span = list_first_entry_or_null(&central->partial, struct karena_span, list);
+		if (!span && sweep_one(central))
+			continue;
 		if (!span)
 			break;
 		if (span->nfree == span->nelems)
 			central->nr_empty_spans--;
 		got += span_take(span, slots + got, n - got);
 		if (!span->nfree)
-			list_del_init(&span->list);
+			list_move(&span->list, &central->full);
 	}
 	central->nr_free -= got;
 	return got;
@@ -202,13 +248,14 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 	run = karena_mheap_alloc(heap, karena_class_pages[central->class], gfp);
 	if (!run)
 		return false;
-	span = karena_span_new(heap, central, run, 0, gfp);
+	span = karena_span_new(heap, central, central->layout, run, 0, gfp);
 	if (!span) {
 		karena_mheap_free(heap, run);
 		return false;
 	}
 	karena_pagemap_set(heap->map, run, span);
 	spin_lock_irqsave(&central->lock, flags);
+	span->swept = central->swept;
 	list_add_tail(&span->list, &central->partial);
 	central->nr_empty_spans++;
 	central->nr_spans++;
@@ -243,6 +290,9 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 
 	while (got < enough && add_span(central, got ? easy : gfp))
 		got += take(central, slots + got, n - got);
+	atomic64_add((u64)got * central->size, &central->heap->used);
+	if (central->heap->paced)
+		central->heap->paced(central->heap, got * central->size, gfp);
 	return got;
 }
 
@@ -270,21 +320,25 @@ static bool put_slot(struct karena_central *central, struct karena_span *span, u
 {
 	u32 index = karena_span_index(span, addr - span->base);
 
+	/* It has a place on the right list then; at least this slot was not free. */
+	if (span->swept != central->swept)
+		karena_span_sweep(central, span);
 	__set_bit(index, span->free);
 	if (span->state)
 		WRITE_ONCE(span->state[index], KARENA_FREE);
 	span->hint = min_t(u32, span->hint, index / BITS_PER_LONG);
 	central->nr_free++;
 	if (!span->nfree++)
-		list_add(&span->list, &central->partial);
+		list_move(&span->list, &central->partial);
 	return span->nfree == span->nelems;
 }
 
 /* Keeps one empty span for the next refill, takes any other off into @gone. */
-static void span_emptied(struct karena_central *central, struct karena_span *span,
+void karena_span_emptied(struct karena_central *central, struct karena_span *span,
 			 struct list_head *gone)
 {
-	if (!central->nr_empty_spans) {
+	/* While a cycle marks, none goes away. */
+	if (!central->nr_empty_spans || central->heap->head.phase == KARENA_MARK) {
 		central->nr_empty_spans++;
 		list_move_tail(&span->list, &central->partial);
 		return;
@@ -292,9 +346,11 @@ static void span_emptied(struct karena_central *central, struct karena_span *spa
 	list_move(&span->list, gone);
 	central->nr_spans--;
 	central->nr_free -= span->nelems;
+	/* Not to be found from here on: see karena_cycle_begin(). */
+	karena_pagemap_set(central->heap->map, span->run, NULL);
 }
 
-static void delete_spans(struct list_head *gone)
+void karena_spans_delete(struct list_head *gone)
 {
 	struct karena_span *span, *next;
 
@@ -317,11 +373,12 @@ void karena_central_put(struct karena_central *central, unsigned long *slots,
 		if (!span)
 			karena_reject(central->heap, slots[i], KARENA_REJECT_DOUBLE);
 		else if (put_slot(central, span, slots[i]))
-			span_emptied(central, span, &gone);
+			karena_span_emptied(central, span, &gone);
 	}
 	central->flushes++;
 	spin_unlock_irqrestore(&central->lock, flags);
-	delete_spans(&gone);
+	atomic64_sub((u64)n * central->size, &central->heap->used);
+	karena_spans_delete(&gone);
 }
 
 static struct karena_magazine *pop_magazine(struct list_head *list, u32 *nr)
@@ -466,12 +523,13 @@ static struct karena_span *pop_empty_span(struct karena_central *central)
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	if (central->nr_empty_spans) {
+	if (central->nr_empty_spans && central->heap->head.phase != KARENA_MARK) {
 		span = list_last_entry(&central->partial, struct karena_span, list);
 		list_del(&span->list);
 		central->nr_empty_spans--;
 		central->nr_spans--;
 		central->nr_free -= span->nelems;
+		karena_pagemap_set(central->heap->map, span->run, NULL);
 	}
 	spin_unlock_irqrestore(&central->lock, flags);
 	return span;

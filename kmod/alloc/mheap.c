@@ -124,7 +124,7 @@ void karena_mheap_free(struct karena_heap *heap, struct karena_run *run)
 	spin_unlock_irqrestore(&heap->lock, flags);
 	/* Twice the target, so that the worker has something to do each time. */
 	if (npages > 2 * trim_target(heap))
-		queue_work(system_unbound_wq, &heap->trim_work);
+		queue_work(system_dfl_wq, &heap->trim_work);
 }
 
 static struct karena_run *take_surplus(struct karena_heap *heap, unsigned long keep)

@@ -74,7 +74,9 @@ static noinline unsigned long alloc_slow(struct karena_heap *heap, size_t size,
 	if (!is_unusual(size, flags))
 		addr = alloc_small(heap, size, flags, gfp);
 	else if (size > KARENA_MAX_SMALL)
-		addr = karena_large_alloc(heap, size, flags, gfp);
+		addr = karena_large_alloc(heap, size, flags & KARENA_NOSCAN ?
+					  &karena_layout_noscan : &karena_layout_conservative,
+					  flags, gfp);
 	else
 		addr = karena_tiny_alloc(heap, size, gfp);
 	return addr ? addr : alloc_failed(heap);

@@ -9,13 +9,9 @@
 
 #include "internal.h"
 
-static enum cpuhp_state hotplug_state;
+#define RECLAIM_SPANS	32	/* swept at a stretch */
 
-/* The central of a span class; pairs with the cmpxchg in karena_central_get(). */
-static struct karena_central *central_at(struct karena_heap *heap, unsigned int spc)
-{
-	return READ_ONCE(heap->central[spc]);
-}
+static enum cpuhp_state hotplug_state;
 
 /* Whether a CPU is worth an interrupt; a look from outside, which may be wrong. */
 static bool has_tiny(int cpu, void *data)
@@ -28,14 +24,11 @@ static bool has_tiny(int cpu, void *data)
 
 static bool has_magazines(int cpu, void *data)
 {
+	struct karena_heap *heap = data;
 	struct karena_central *central;
 	struct karena_mcache *mc;
-	unsigned int spc;
 
-	for (spc = 0; spc < KARENA_NR_SPC; spc++) {
-		central = central_at(data, spc);
-		if (!central)
-			continue;
+	for (central = karena_first_central(heap); central; central = central->next) {
 		mc = per_cpu_ptr(central->cache, cpu);
 		/* Its CPU may be changing it. */
 		if (data_race(mc->loaded) != &karena_no_magazine)
@@ -52,13 +45,15 @@ static void drain_tiny(void *heap)
 	karena_tiny_drain(heap, smp_processor_id());
 }
 
-static void drain_cpu(struct karena_heap *heap, unsigned int cpu)
+/* False if one of the caches is busy. */
+static bool drain_cpu(struct karena_heap *heap, unsigned int cpu)
 {
-	unsigned int spc;
+	struct karena_central *central;
+	bool all = true;
 
-	for (spc = 0; spc < KARENA_NR_SPC; spc++)
-		if (central_at(heap, spc))
-			karena_mcache_drain(central_at(heap, spc), cpu);
+	for (central = karena_first_central(heap); central; central = central->next)
+		all &= karena_mcache_drain(central, cpu);
+	return all;
 }
 
 static void drain_this_cpu(void *heap)
@@ -68,11 +63,41 @@ static void drain_this_cpu(void *heap)
 
 static void collect(struct karena_heap *heap)
 {
-	unsigned int spc;
+	struct karena_central *central;
 
-	for (spc = 0; spc < KARENA_NR_SPC; spc++)
-		if (central_at(heap, spc))
-			karena_mcache_collect(central_at(heap, spc));
+	for (central = karena_first_central(heap); central; central = central->next)
+		karena_mcache_collect(central);
+}
+
+struct drain {
+	struct karena_heap *heap;
+	atomic_t busy;
+};
+
+static void drain_surely(void *data)
+{
+	struct drain *drain = data;
+
+	if (!drain_cpu(drain->heap, smp_processor_id()))
+		atomic_inc(&drain->busy);
+}
+
+/* Empties the magazines of all CPUs into the spans.  May sleep. */
+void karena_caches_drain(struct karena_heap *heap)
+{
+	struct drain drain = { .heap = heap };
+	struct karena_central *central;
+
+	do {
+		atomic_set(&drain.busy, 0);
+		on_each_cpu(drain_surely, &drain, true);
+		cond_resched();
+	} while (atomic_read(&drain.busy));
+	collect(heap);
+	for (central = karena_first_central(heap); central; central = central->next) {
+		karena_central_drain(central);
+		cond_resched();
+	}
 }
 
 /* The blocks of the tiny allocator go to magazines, so they come first. */
@@ -92,17 +117,20 @@ static void collect_tiny(struct karena_heap *heap)
 void karena_reclaim(struct karena_heap *heap)
 {
 	unsigned int noio = memalloc_noio_save();
-	unsigned int spc;
+	struct karena_central *central;
 
-	if (central_at(heap, KARENA_SPC_TINY)) {
+	/* What the last cycle has found dead. */
+	while (karena_sweep_some(heap, RECLAIM_SPANS))
+		cond_resched();
+	/* Pairs with the cmpxchg in karena_central_get(). */
+	if (READ_ONCE(heap->central[KARENA_SPC_TINY])) {
 		on_each_cpu_cond(has_tiny, drain_tiny, heap, true);
 		collect_tiny(heap);
 	}
 	on_each_cpu_cond(has_magazines, drain_this_cpu, heap, true);
 	collect(heap);
-	for (spc = 0; spc < KARENA_NR_SPC; spc++) {
-		if (central_at(heap, spc))
-			karena_central_drain(central_at(heap, spc));
+	for (central = karena_first_central(heap); central; central = central->next) {
+		karena_central_drain(central);
 		cond_resched();
 	}
 	karena_large_reap(heap);

@@ -9,6 +9,14 @@
 
 #include "internal.h"
 
+const struct karena_layout karena_layout_conservative = {
+	.kind = KARENA_LAYOUT_CONSERVATIVE,
+};
+
+const struct karena_layout karena_layout_noscan = {
+	.kind = KARENA_LAYOUT_NOSCAN,
+};
+
 static_assert(offsetof(struct karena_span, nfree) == 64);
 
 /* See enum karena_state; a large object has one too. */
@@ -29,13 +37,31 @@ static size_t state_offset(u32 nelems, bool tiny)
 
 	if (tiny)
 		offset += (nelems + 1) * sizeof(u16);
-	return offset;
+	return ALIGN(offset, sizeof(long));
 }
 
-static size_t span_bytes(u32 nelems, bool tiny, bool states)
+/* Where the colours begin, if there are any: on a line of their own. */
+static size_t colours_offset(u32 nelems, bool tiny, bool states)
 {
 	/* One state more, never LIVE: of what is behind the last object. */
-	return state_offset(nelems, tiny) + (states ? nelems + 1 : 0);
+	return ALIGN(state_offset(nelems, tiny) + (states ? nelems + 1 : 0), 64);
+}
+
+static size_t span_bytes(struct karena_heap *heap, u32 nelems, bool tiny, bool states)
+{
+	size_t bytes = colours_offset(nelems, tiny, states);
+
+	if (heap->collected)
+		bytes += struct_size_t(struct karena_colours, mark, 2 * BITS_TO_LONGS(nelems));
+	return bytes;
+}
+
+static void init_colours(struct karena_span *span, struct karena_colours *colours)
+{
+	span->mark = colours->mark;
+	colours->span = span;
+	if (span->layout->kind == KARENA_LAYOUT_NOSCAN)
+		__set_bit(KARENA_SPAN_NOSCAN, &colours->flags);
 }
 
 /* Seals all objects, and what is behind the last one. */
@@ -76,13 +102,13 @@ static void span_init_large(struct karena_span *span, size_t size)
 }
 
 /* Makes @run a span: of @central's class, or without one, a large object. */
-struct karena_span *karena_span_new(struct karena_heap *heap,
-				    struct karena_central *central,
+struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_central *central,
+				    const struct karena_layout *layout,
 				    struct karena_run *run, size_t large_size, gfp_t gfp)
 {
 	u32 nelems = central ? karena_class_objects[central->class] : 1;
 	bool tiny = central && central->spc == KARENA_SPC_TINY;
-	size_t bytes = span_bytes(nelems, tiny, has_states(central));
+	size_t bytes = span_bytes(heap, nelems, tiny, has_states(central));
 	struct karena_span *span;
 	unsigned long flags;
 
@@ -91,11 +117,15 @@ struct karena_span *karena_span_new(struct karena_heap *heap,
 		return NULL;
 	span->heap = heap;
 	span->run = run;
+	span->layout = layout;
 	span->base = heap->base + (run->start << KARENA_PAGE_SHIFT);
 	if (central)
 		span_init_small(span, central);
 	else
 		span_init_large(span, large_size);
+	if (heap->collected)
+		init_colours(span, (void *)span +
+			     colours_offset(nelems, tiny, has_states(central)));
 	if (heap->backing->publish && heap->backing->publish(heap, run, span_value(span))) {
 		kfree(span);
 		return NULL;
@@ -103,13 +133,16 @@ struct karena_span *karena_span_new(struct karena_heap *heap,
 	atomic_long_add(bytes, &heap->meta);
 
 	spin_lock_irqsave(&heap->lock, flags);
-	list_add(&span->all, &heap->spans);
+	/* Read without the lock by gc/mark.c. */
+	list_add_rcu(&span->all, &heap->spans);
 	heap->nr_spans++;
 	heap->span_pages += run->npages;
 	if (!central) {
+		list_add(&span->list, &heap->large);
 		heap->large_live++;
 		heap->large_allocs++;
 		heap->large_bytes += large_size;
+		atomic64_add(large_size, &heap->used);
 	}
 	spin_unlock_irqrestore(&heap->lock, flags);
 	return span;
@@ -132,20 +165,23 @@ struct karena_run *karena_span_retire(struct karena_span *span)
 	heap->nr_spans--;
 	heap->span_pages -= run->npages;
 	if (!span->central) {
+		list_del(&span->list);
 		heap->large_live--;
 		heap->large_frees++;
 		heap->large_bytes -= span->large_size;
+		atomic64_sub(span->large_size, &heap->used);
 	}
 	spin_unlock_irqrestore(&heap->lock, flags);
-	atomic_long_sub(span_bytes(span->nelems, span->tiny, span->state), &heap->meta);
+	atomic_long_sub(span_bytes(heap, span->nelems, span->tiny, span->state),
+			&heap->meta);
 	kfree_rcu(span, rcu);
 	return run;
 }
 
+/* For a span that is not to be found by its pages any more. */
 void karena_span_delete(struct karena_span *span)
 {
 	struct karena_heap *heap = span->heap;
 
-	karena_pagemap_set(heap->map, span->run, NULL);
 	karena_mheap_free(heap, karena_span_retire(span));
 }

@@ -207,6 +207,36 @@ size_t karena_tiny_usable(struct karena_span *span, u32 index, unsigned int offs
 }
 
 /*
+ * Marks the blocks that CPUs cut from, while a cycle begins.  Those that come later
+ * are marked already, and one that has just been let go of is kept for a cycle.
+ */
+void karena_tiny_mark(struct karena_heap *heap)
+{
+	struct karena_tiny_cache *tc;
+	unsigned long block;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		tc = per_cpu_ptr(heap->tiny, cpu);
+		/* Its CPU may be changing it. */
+		block = data_race(READ_ONCE(tc->block));
+		if (block)
+			karena_mark_object(heap, block);
+		block = READ_ONCE(tc->drained);
+		if (block)
+			karena_mark_object(heap, block);
+	}
+}
+
+/* What is in a block is dead. */
+void karena_tiny_swept(struct karena_span *span, u32 index)
+{
+	u16 map = xchg(&span->tiny[index], 0);
+
+	atomic64_add(hweight16(map & TINY_STARTS), &span->heap->tiny_frees);
+}
+
+/*
  * Takes the block from a CPU that is this one, with interrupts off, or dead,
  * and takes no lock, as karena_mcache_drain().
  */

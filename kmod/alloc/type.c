@@ -37,10 +37,7 @@ struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
 	}
 	type->cache = central->cache;
 	type->central = central;
-	type->map = heap->map;
-	type->base = heap->base;
-	type->secret = karena_secret;
-	type->heap = heap;
+	karena_type_init(type, heap);
 	type->size = central->size;
 	spin_lock_irq(&heap->lock);
 	hlist_add_head(&type->node, &heap->types);
@@ -49,14 +46,28 @@ struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
 }
 EXPORT_SYMBOL_GPL(karena_type_create);
 
+/* What each type has, whatever its objects hold. */
+void karena_type_init(struct karena_type *type, struct karena_heap *heap)
+{
+	type->map = heap->map;
+	type->base = heap->base;
+	type->secret = karena_secret;
+	type->heap = heap;
+}
+
 /* All types of a heap that goes. */
 void karena_types_delete(struct karena_heap *heap)
 {
 	struct karena_type *type;
 	struct hlist_node *next;
 
-	hlist_for_each_entry_safe(type, next, &heap->types, node)
+	hlist_for_each_entry_safe(type, next, &heap->types, node) {
+		/* The two without offsets are no one's. */
+		if (type->layout && type->layout->nr)
+			kfree(type->layout);
+		kfree(type->sized);
 		kfree(type);
+	}
 }
 
 /*

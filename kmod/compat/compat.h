@@ -11,6 +11,10 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 
+#ifndef KARENA_HAVE_SYSTEM_DFL_WQ		/* 6.18: a new name */
+#define system_dfl_wq system_unbound_wq
+#endif
+
 #ifndef KARENA_HAVE_VM_FLAGS_SET		/* 6.3 */
 static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 				unsigned long clear)

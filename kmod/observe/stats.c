@@ -168,13 +168,10 @@ static void add_page_heap(struct karena_heap *heap, struct karena_heap_info *inf
 void karena_stats_heap(struct karena_heap *heap, struct karena_heap_info *info)
 {
 	struct karena_central *central;
-	unsigned int spc, why;
+	unsigned int why;
 
-	for (spc = 0; spc < KARENA_NR_SPC; spc++) {
-		central = central_at(heap, spc);
-		if (central)
-			add_central(central, info);
-	}
+	for (central = karena_first_central(heap); central; central = central->next)
+		add_central(central, info);
 	add_tiny(heap, info);
 	add_page_heap(heap, info);
 	info->failed = atomic64_read(&heap->failed);

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * karena_sample: the cache behind a file, /sys/kernel/debug/karena_sample/cache.
- * A line written is a command, what is read next is its answer:
+ * karena_sample: the cache and the graph behind files in
+ * /sys/kernel/debug/karena_sample.  A line written is a command, what is read next
+ * is its answer.  In "cache":
  *
  *	set KEY VALUE	ok | error N
  *	get KEY		value VALUE | none
  *	del KEY		ok | none
  *	stats		entries=N bytes=N hits=N misses=N evicted=N
+ *
+ * In "graph":
+ *
+ *	add A, forget A, link A B, unlink A B	ok | error N
+ *	hops A B	N | error N
+ *	collect		ok
+ *	objects		N
  *
  * N after "error" is an errno.  A descriptor keeps the answer to its own last
  * command; descriptors may be used at the same time.
@@ -19,6 +27,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
+#include "graph.h"
 #include "lru.h"
 
 static unsigned long limit = 1 << 20;
@@ -28,9 +37,11 @@ MODULE_PARM_DESC(limit, "most bytes of keys and values (1 MiB)");
 #define MAX_LINE	4096
 
 static struct lru_cache *cache;
+static struct graph *graph;
 static struct dentry *dir;
 
 struct session {
+	int (*answer_line)(struct session *s);
 	struct mutex lock;		/* the two below */
 	char line[MAX_LINE];
 	char answer[MAX_LINE];
@@ -43,6 +54,7 @@ static int sample_open(struct inode *inode, struct file *file)
 	if (!s)
 		return -ENOMEM;
 	mutex_init(&s->lock);
+	s->answer_line = inode->i_private;
 	file->private_data = s;
 	return 0;
 }
@@ -90,7 +102,7 @@ static void answer_stats(struct session *s)
 		 st.entries, st.bytes, st.hits, st.misses, st.evicted);
 }
 
-static int answer(struct session *s)
+static int answer_cache(struct session *s)
 {
 	char *rest = strim(s->line), *verb = strsep(&rest, " "), *key;
 
@@ -113,6 +125,43 @@ static int answer(struct session *s)
 	return 0;
 }
 
+static void say_result(struct session *s, int result)
+{
+	if (result < 0)
+		snprintf(s->answer, MAX_LINE, "error %d\n", -result);
+	else
+		strscpy(s->answer, "ok\n", MAX_LINE);
+}
+
+static int answer_graph(struct session *s)
+{
+	char *rest = strim(s->line), *verb = strsep(&rest, " ");
+	char *a = rest ? strsep(&rest, " ") : NULL, *b = rest;
+	int n;
+
+	if (!strcmp(verb, "objects") && !a) {
+		snprintf(s->answer, MAX_LINE, "%llu\n", graph_objects(graph));
+	} else if (!strcmp(verb, "collect") && !a) {
+		say_result(s, graph_collect(graph));
+	} else if (!strcmp(verb, "add") && a && !b) {
+		say_result(s, graph_add(graph, a));
+	} else if (!strcmp(verb, "forget") && a && !b) {
+		say_result(s, graph_forget(graph, a));
+	} else if (!strcmp(verb, "link") && b) {
+		say_result(s, graph_link(graph, a, b));
+	} else if (!strcmp(verb, "unlink") && b) {
+		say_result(s, graph_unlink(graph, a, b));
+	} else if (!strcmp(verb, "hops") && b) {
+		n = graph_hops(graph, a, b);
+		say_result(s, n);
+		if (n >= 0)
+			snprintf(s->answer, MAX_LINE, "%d\n", n);
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static ssize_t sample_write(struct file *file, const char __user *buf, size_t len,
 			    loff_t *pos)
 {
@@ -128,7 +177,7 @@ static ssize_t sample_write(struct file *file, const char __user *buf, size_t le
 		goto unlock;
 	}
 	s->line[len] = '\0';
-	err = answer(s);
+	err = s->answer_line(s);
 	if (err)
 		ret = err;
 	else
@@ -162,14 +211,21 @@ static int __init sample_init(void)
 	cache = lru_create("sample", limit);
 	if (IS_ERR(cache))
 		return PTR_ERR(cache);
+	graph = graph_create("sample graph");
+	if (IS_ERR(graph)) {
+		lru_destroy(cache);
+		return PTR_ERR(graph);
+	}
 	dir = debugfs_create_dir("karena_sample", NULL);
-	debugfs_create_file("cache", 0600, dir, NULL, &sample_fops);
+	debugfs_create_file("cache", 0600, dir, answer_cache, &sample_fops);
+	debugfs_create_file("graph", 0600, dir, answer_graph, &sample_fops);
 	return 0;
 }
 
 static void __exit sample_exit(void)
 {
 	debugfs_remove(dir);
+	graph_destroy(graph);
 	lru_destroy(cache);
 }
 
@@ -177,4 +233,4 @@ module_init(sample_init);
 module_exit(sample_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("A cache of strings in a karena heap");
+MODULE_DESCRIPTION("A cache of strings and a graph of places in karena heaps");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample consumer, a kernel module with a cache of strings in a karena
- * heap (tests/sample): what it answers against a model, its limit, and several
- * processes at once.
+ * The sample consumer, a kernel module with a cache of strings and a graph that is
+ * never freed by hand in karena heaps (tests/sample): what it answers against a
+ * model, its limit, what is collected, and several processes at once.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,16 +13,22 @@
 #include "tap.h"
 
 #define CACHE "/sys/kernel/debug/karena_sample/cache"
+#define GRAPH "/sys/kernel/debug/karena_sample/graph"
 #define KEYS 64
 #define MAX_VALUE 2000
 
-static int cache_open(void)
+static int sample_open(const char *path)
 {
-	int fd = open(CACHE, O_RDWR);
+	int fd = open(path, O_RDWR);
 
 	if (fd < 0)
-		tap_skip("%s: %s", CACHE, strerror(errno));
+		tap_skip("%s: %s", path, strerror(errno));
 	return fd;
+}
+
+static int cache_open(void)
+{
+	return sample_open(CACHE);
 }
 
 /* Writes a command and reads its answer; -errno of the command. */
@@ -194,12 +200,96 @@ static void eviction(void)
 	close(fd);
 }
 
+/* What is not known and not linked goes, cycles and all; what is linked stays. */
+static void graph_forgets(void)
+{
+	int fd = sample_open(GRAPH);
+
+	if (fd < 0)
+		return;
+	answers(fd, "add a", "ok\n");
+	answers(fd, "add a", "error 17\n");
+	answers(fd, "add b", "ok\n");
+	answers(fd, "add c", "ok\n");
+	answers(fd, "link a b", "ok\n");
+	answers(fd, "link b c", "ok\n");
+	answers(fd, "link c a", "ok\n");
+	answers(fd, "link c d", "error 2\n");
+	answers(fd, "hops a c", "2\n");
+	answers(fd, "hops a a", "0\n");
+	answers(fd, "forget b", "ok\n");
+	answers(fd, "collect", "ok\n");
+	answers(fd, "objects", "6\n");
+	answers(fd, "hops a c", "2\n");
+	answers(fd, "hops b c", "error 2\n");
+	answers(fd, "unlink a b", "ok\n");
+	answers(fd, "collect", "ok\n");
+	answers(fd, "objects", "3\n");
+	answers(fd, "forget a", "ok\n");
+	answers(fd, "forget c", "ok\n");
+	answers(fd, "forget c", "error 2\n");
+	answers(fd, "collect", "ok\n");
+	answers(fd, "objects", "0\n");
+	close(fd);
+}
+
+/* One of several who make cycles and forget them, while others ask for cycles. */
+static void make_rings(void *arg)
+{
+	unsigned int i, j, rings = tap_count(40, 4000);
+	char command[100];
+	long id = (long)arg;
+	int fd = sample_open(GRAPH);
+
+	if (fd < 0)
+		return;
+	for (i = 0; i < rings && !tap_failed(); i++) {
+		for (j = 0; j < 20; j++) {
+			snprintf(command, sizeof(command), "add %ld.%u", id, j);
+			answers(fd, command, "ok\n");
+		}
+		for (j = 0; j < 20; j++) {
+			snprintf(command, sizeof(command), "link %ld.%u %ld.%u", id, j, id,
+				 (j + 1) % 20);
+			answers(fd, command, "ok\n");
+		}
+		if (i % 8 == id % 8)
+			answers(fd, "collect", "ok\n");
+		snprintf(command, sizeof(command), "hops %ld.7 %ld.6", id, id);
+		answers(fd, command, "19\n");
+		for (j = 0; j < 20; j++) {
+			snprintf(command, sizeof(command), "forget %ld.%u", id, j);
+			answers(fd, command, "ok\n");
+		}
+	}
+	close(fd);
+}
+
+static void graph_rings(void)
+{
+	int fd = sample_open(GRAPH);
+	pid_t pids[4];
+	unsigned long i;
+
+	if (fd < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		pids[i] = tap_fork(make_rings, (void *)i);
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		tap_join(pids[i]);
+	answers(fd, "collect", "ok\n");
+	answers(fd, "objects", "0\n");
+	close(fd);
+}
+
 static const struct tap_case cases[] = {
 	{ "set, get and del", basics },
 	{ "commands that are none", rejections },
 	{ "one process against a model", model_alone },
 	{ "four processes against their models", model_together },
 	{ "the limit lets the oldest go", eviction },
+	{ "a graph whose garbage is collected", graph_forgets },
+	{ "rings that four processes make and forget", graph_rings },
 };
 
 int main(void)

@@ -190,6 +190,14 @@ planted_kcsan() {
 		'KCSAN: data-race in planted_count_up'
 }
 
+# The collector's own check, and the scan, notice a barrier that is left out.
+planted_barrier() {
+	local log=$KARENA_BUILD/vm/logs/planted-barrier.kernel.log
+	"$vm/run.sh" --name planted-barrier --timeout 120 uml -- "$vm/guest.sh" \
+		load karena.ko tests/planted/planted_barrier.ko >&2 || true
+	expect barrier "$log" 'is reachable and not marked'
+}
+
 # status NAME WANTED COMMAND...: COMMAND ends with the status WANTED.
 status() {
 	local name=$1 wanted=$2 rc=0
@@ -265,6 +273,7 @@ stage_tools() {
 stage_planted() {
 	[ $mode != quick ] || return 0
 	job planted-kcsan planted_kcsan
+	job planted-barrier planted_barrier
 	job planted-debug planted_debug
 	job planted-harness planted_harness
 }

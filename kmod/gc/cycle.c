@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The cycle of a collected heap: snapshot, mark, sweep.
+ *
+ *	IDLE	nothing is marked
+ *	MARK	stores go through the barrier; what leaves a span is marked, what is
+ *		freed goes back to its span, and no span goes away
+ *	SWEEP	marks say what is alive, span by span, until it is swept
+ *
+ * begin():  the phase is set; then all mutator sections of before are waited for,
+ * so that everybody sees it, and then all magazines emptied, so that only marked
+ * objects come out of them.  What a section got from a magazine before that is
+ * shaded when it is stored, and is garbage if it is not stored before the section
+ * ends: that is waited for as well.
+ *
+ * mark():  until no grey object is left, and none comes up after one more grace
+ * period of RCU: a barrier that had read its old value before the marking was
+ * complete has shaded it by then.  What later ones shade is marked already, as it
+ * was reachable at the snapshot, or is new.  Sections are not waited for here.
+ *
+ * Lock order: cycle_lock, then roots_lock, reap_lock, and the rest as in
+ * alloc/mheap.c.  cycle_lock guards the cycle itself and the parameters; nobody
+ * takes it inside of a mutator section.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/export.h>
+#include <linux/ktime.h>
+
+#include "gc.h"
+
+#define SWEEP_STEP	32u
+
+#ifdef CONFIG_KUNIT
+enum karena_plant karena_planted;
+KARENA_EXPORT_TEST(karena_planted);
+void (*karena_hook)(struct karena_heap *heap, enum karena_point point);
+KARENA_EXPORT_TEST(karena_hook);
+#endif
+
+static unsigned int slice_bucket(u64 ns)
+{
+	u64 us = ns / NSEC_PER_USEC;
+
+	return us ? min_t(unsigned int, ilog2(us) + 1, KARENA_SLICE_BUCKETS - 1) : 0;
+}
+
+static void count_slice(struct karena_gc *gc, u64 ns, const struct karena_mark_work *work,
+			bool assist)
+{
+	spin_lock(&gc->stats_lock);
+	gc->stats.slices++;
+	gc->stats.assists += assist;
+	gc->stats.mark_ns += ns;
+	gc->stats.assist_ns += assist ? ns : 0;
+	gc->stats.slice_us[slice_bucket(ns)]++;
+	gc->marked.objects += work->objects;
+	gc->marked.bytes += work->bytes;
+	gc->marked.scanned += work->scanned;
+	karena_limiter_count(gc, ns);
+	spin_unlock(&gc->stats_lock);
+}
+
+/* Marks for a while; false if there was nothing to do. */
+bool karena_slice(struct karena_gc *gc, u64 budget, bool assist)
+{
+	struct karena_mark_work work;
+	u64 begin = ktime_get_mono_fast_ns();
+	bool some;
+
+	some = karena_mark_slice(gc, budget, &work);
+	if (!some)
+		return false;
+	if (!assist)
+		atomic64_add(work.scanned, &gc->credit);
+	count_slice(gc, ktime_get_mono_fast_ns() - begin, &work, assist);
+	return true;
+}
+
+static u64 slice_ns(struct karena_gc *gc)
+{
+	return (u64)gc->params.slice_us * NSEC_PER_USEC;
+}
+
+static unsigned int nr_workers(struct karena_gc *gc)
+{
+	unsigned int n = gc->params.workers;
+
+	if (!n)
+		n = max(1u, num_online_cpus() * gc->params.share / 100);
+	return min(n, gc->nr_markers);
+}
+
+/* A pause after a slice that took @ns, so that workers take no more than their share. */
+static void throttle(struct karena_gc *gc, u64 ns)
+{
+	u64 share = num_online_cpus() * gc->params.share, all = 100 * nr_workers(gc);
+	unsigned long us;
+
+	cond_resched();
+	if (atomic_read(&gc->waiters) || share >= all || !share)
+		return;
+	us = div64_u64(ns * (all - share), share * NSEC_PER_USEC);
+	usleep_range(us + 1, 2 * us + 10);
+}
+
+/* Works until there is nothing to do. */
+static void work_off(struct karena_gc *gc)
+{
+	u64 begin = ktime_get_mono_fast_ns(), now;
+
+	while (karena_slice(gc, slice_ns(gc), false)) {
+		now = ktime_get_mono_fast_ns();
+		throttle(gc, now - begin);
+		begin = ktime_get_mono_fast_ns();
+	}
+}
+
+/* Until nobody marks, and nothing is grey. */
+static void mark_all(struct karena_gc *gc)
+{
+	struct karena_queue *queue = &gc->queue;
+
+	while (!karena_queue_idle(queue)) {
+		work_off(gc);
+		/* READ_ONCE: looked at under the lock by whoever is woken. */
+		wait_event(queue->wait, READ_ONCE(queue->nr) || !READ_ONCE(queue->active));
+	}
+}
+
+void karena_mark_work(struct work_struct *work)
+{
+	struct karena_mark_worker *w = container_of(work, struct karena_mark_worker, work);
+	struct karena_gc *gc = w->gc;
+
+	while (READ_ONCE(gc->marking)) {
+		work_off(gc);
+		/* As in mark_all(). */
+		wait_event(gc->queue.wait, READ_ONCE(gc->queue.nr) || !READ_ONCE(gc->marking));
+	}
+}
+
+static void start_workers(struct karena_gc *gc)
+{
+	unsigned int i;
+
+	WRITE_ONCE(gc->marking, true);
+	/* Whoever runs the cycle is one. */
+	for (i = 0; i + 1 < nr_workers(gc); i++)
+		queue_work(system_dfl_wq, &gc->workers[i].work);
+}
+
+static void stop_workers(struct karena_gc *gc)
+{
+	unsigned int i;
+
+	WRITE_ONCE(gc->marking, false);
+	wake_up_all(&gc->queue.wait);
+	for (i = 0; i < gc->nr_markers; i++)
+		flush_work(&gc->workers[i].work);
+}
+
+static void sweep_all(struct karena_gc *gc)
+{
+	while (karena_sweep_some(gc->heap, SWEEP_STEP))
+		cond_resched();
+}
+
+static void begin(struct karena_gc *gc)
+{
+	struct karena_heap *heap = gc->heap;
+
+	heap->cycle++;
+	atomic64_set(&gc->shaded_bytes, 0);
+	gc->marked = (struct karena_mark_work){};
+	WRITE_ONCE(heap->head.phase, KARENA_MARK);
+	synchronize_srcu(&gc->sections);
+	karena_at(heap, KARENA_POINT_PHASE);
+	/* Who reaps now sees the phase, and who did before is done. */
+	mutex_lock(&heap->reap_lock);
+	mutex_unlock(&heap->reap_lock);
+	karena_marks_begin(heap);
+	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
+		karena_caches_drain(heap);
+	karena_tiny_mark(heap);
+	karena_at(heap, KARENA_POINT_DRAINED);
+	synchronize_srcu(&gc->sections);
+	karena_pacer_begin(gc);
+}
+
+/* For the planted bug: what is grey stays so, and nobody knows. */
+static void forget_greys(struct karena_gc *gc)
+{
+	struct karena_colours *colours;
+	LIST_HEAD(spans);
+
+	karena_queue_take(&gc->queue, &spans, UINT_MAX);
+	list_for_each_entry(colours, &spans, grey)
+		clear_bit(KARENA_SPAN_QUEUED, &colours->flags);
+	karena_queue_leave(&gc->queue);
+}
+
+static void mark(struct karena_gc *gc)
+{
+	karena_roots_mark(gc);
+	karena_at(gc->heap, KARENA_POINT_ROOTS);
+	if (karena_is_planted(KARENA_PLANT_EARLY_END)) {
+		forget_greys(gc);
+		return;
+	}
+	start_workers(gc);
+	do {
+		mark_all(gc);
+		synchronize_rcu();
+	} while (!karena_queue_idle(&gc->queue));
+	stop_workers(gc);
+}
+
+static void end(struct karena_gc *gc)
+{
+	struct karena_heap *heap = gc->heap;
+	u64 marked = gc->marked.bytes + atomic64_read(&gc->shaded_bytes);
+
+	karena_at(heap, KARENA_POINT_MARKED);
+	if (gc->params.check)
+		gc->stats.lost += karena_verify(gc);
+	WRITE_ONCE(heap->head.phase, KARENA_SWEEP);
+	/* Whoever makes a central sees it. */
+	synchronize_srcu(&gc->sections);
+	karena_sweep_begin(heap);
+	karena_at(heap, KARENA_POINT_SWEEP);
+	karena_pacer_end(gc, marked);
+	spin_lock(&gc->stats_lock);
+	gc->stats.marked_objects += gc->marked.objects;
+	gc->stats.marked_bytes += marked;
+	spin_unlock(&gc->stats_lock);
+	queue_work(system_dfl_wq, &heap->trim_work);
+}
+
+static void run_cycle(struct karena_gc *gc)
+{
+	struct karena_heap *heap = gc->heap;
+	u64 t[4], before = atomic64_read(&heap->used);
+
+	lockdep_assert_held(&gc->cycle_lock);
+	sweep_all(gc);
+	t[0] = ktime_get_mono_fast_ns();
+	begin(gc);
+	t[1] = ktime_get_mono_fast_ns();
+	if (karena_is_planted(KARENA_PLANT_EARLY_SWEEP)) {
+		karena_sweep_begin(heap);
+		sweep_all(gc);
+	}
+	mark(gc);
+	t[2] = ktime_get_mono_fast_ns();
+	end(gc);
+	sweep_all(gc);
+	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
+	t[3] = ktime_get_mono_fast_ns();
+	gc->stats.cycles++;
+	if (gc->params.trace)
+		karena_gc_trace(gc, t, before);
+}
+
+void karena_cycle_work(struct work_struct *work)
+{
+	struct karena_gc *gc = container_of(work, struct karena_gc, cycle_work);
+
+	mutex_lock(&gc->cycle_lock);
+	/* It may have been done meanwhile. */
+	if (atomic64_read(&gc->heap->used) >= (s64)min_t(u64, gc->trigger, S64_MAX) || gc->forced)
+		run_cycle(gc);
+	gc->forced = false;
+	mutex_unlock(&gc->cycle_lock);
+}
+
+/* A cycle is due; any context. */
+void karena_cycle_want(struct karena_gc *gc)
+{
+	queue_work(system_dfl_wq, &gc->cycle_work);
+}
+
+void karena_period_work(struct work_struct *work)
+{
+	struct karena_gc *gc = container_of(work, struct karena_gc, period_work.work);
+	u64 cycles = READ_ONCE(gc->stats.cycles);
+
+	/* As in Go: only if there was none meanwhile, and not when it is off. */
+	if (cycles == gc->cycles_at_period && READ_ONCE(gc->params.percent) >= 0) {
+		WRITE_ONCE(gc->forced, true);
+		karena_cycle_want(gc);
+	}
+	gc->cycles_at_period = cycles;
+	if (gc->params.period_ms)
+		queue_delayed_work(system_dfl_wq, &gc->period_work,
+				   msecs_to_jiffies(gc->params.period_ms));
+}
+
+/**
+ * karena_collect - collect now
+ * @heap: heap that is collected
+ * @wait: until it is done, and what is found dead is free again; else it is only
+ *	asked for
+ *
+ * Context: process context, may sleep; with @wait not in a mutator section.
+ * Return: 0, or -EINVAL if the heap is not collected.
+ */
+int karena_collect(struct karena_heap *heap, bool wait)
+{
+	struct karena_gc *gc = heap->gc;
+
+	if (!gc)
+		return -EINVAL;
+	if (!wait) {
+		WRITE_ONCE(gc->forced, true);
+		karena_cycle_want(gc);
+		return 0;
+	}
+	atomic_inc(&gc->waiters);
+	mutex_lock(&gc->cycle_lock);
+	run_cycle(gc);
+	mutex_unlock(&gc->cycle_lock);
+	atomic_dec(&gc->waiters);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(karena_collect);
+
+/**
+ * karena_gc_step - mark for a while
+ * @heap: heap that is collected
+ * @ns: about how long, in nanoseconds
+ *
+ * For callers with time to spare; a cycle has to run already.
+ *
+ * Context: process context, may sleep.
+ * Return: whether there was anything to do.
+ */
+bool karena_gc_step(struct karena_heap *heap, u64 ns)
+{
+	struct karena_gc *gc = heap->gc;
+
+	if (!gc || READ_ONCE(heap->head.phase) == KARENA_IDLE)
+		return false;
+	if (READ_ONCE(heap->head.phase) == KARENA_MARK)
+		return karena_slice(gc, ns, false);
+	return karena_sweep_some(heap, SWEEP_STEP);
+}
+EXPORT_SYMBOL_GPL(karena_gc_step);

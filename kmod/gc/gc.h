@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The parts of the collector, from the bottom up:
+ *
+ *	types     registered layouts
+ *	queue     spans with grey objects, which markers share
+ *	mark      following references, a slice at a time
+ *	barrier   references that mutators overwrite and store
+ *	roots     registered words, pins, mutator sections
+ *	pacer     when a cycle begins, and who works for it
+ *	cycle     snapshot, mark, sweep: all of it together
+ *	verify    a second, simple marking that checks the first
+ */
+#ifndef _KARENA_GC_H
+#define _KARENA_GC_H
+
+#include <linux/completion.h>
+#include <linux/mutex.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
+
+#include "kmod/alloc/internal.h"
+
+/* Spans with grey objects that are in no marker's hands: queue.c. */
+struct karena_queue {
+	spinlock_t lock;		/* all below */
+	struct list_head spans;
+	unsigned int nr;
+	unsigned int active;		/* markers that may have some */
+	wait_queue_head_t wait;		/* for spans, or for nobody to be active */
+};
+
+/* What was done, in a slice or in all. */
+struct karena_mark_work {
+	u64 objects;			/* marked */
+	u64 bytes;			/* of these */
+	u64 scanned;			/* bytes looked at */
+};
+
+struct karena_mark_worker {
+	struct karena_gc *gc;
+	struct work_struct work;
+};
+
+struct karena_gc {
+	struct karena_heap *heap;
+	u64 born;			/* ns */
+	struct srcu_struct sections;
+
+	struct karena_queue queue;
+	struct karena_marker *markers;	/* one for each that may be active */
+	unsigned int nr_markers;
+
+	struct mutex roots_lock;	/* the set of roots, not what is in them */
+	struct xarray roots;		/* struct karena_root by address / 8 */
+	struct xarray pins;		/* count by address / 8 */
+	u64 root_bytes;
+
+	struct mutex cycle_lock;	/* held by who runs a cycle; params */
+	struct karena_gc_params params;
+	struct work_struct cycle_work;
+	struct delayed_work period_work;
+	struct karena_mark_worker *workers;
+	bool marking;			/* workers go on */
+	bool forced;			/* a cycle is wanted, used bytes or not */
+	atomic_t waiters;		/* for a cycle: workers do not hold back */
+	u64 cycles_at_period;
+
+	/* Pacing: pacer.c. */
+	atomic64_t shaded_bytes;	/* marked by roots and barriers, this cycle */
+	u64 live_bytes;			/* marked by the last cycle */
+	u64 trigger;
+	u64 goal;
+	u64 used_at_begin;
+	u64 growth;			/* of used bytes while the last cycle marked */
+	atomic64_t credit;		/* scanned bytes that assists may take */
+	u64 assist_ratio;		/* bytes to scan for 1024 allocated ones */
+
+	spinlock_t stats_lock;		/* all below */
+	u64 bucket;			/* of the limiter, in ns */
+	u64 bucket_at;			/* when it was looked at */
+	bool limited;
+	struct karena_mark_work marked;	/* by this cycle, but for shaded_bytes */
+	struct karena_gc_stats stats;
+};
+
+struct karena_root {
+	unsigned long start;
+	unsigned long nr;		/* words */
+};
+
+/* queue.c */
+void karena_queue_init(struct karena_queue *queue);
+void karena_queue_add(struct karena_queue *queue, struct list_head *spans, unsigned int nr);
+unsigned int karena_queue_take(struct karena_queue *queue, struct list_head *spans,
+			       unsigned int most);
+void karena_queue_leave(struct karena_queue *queue);
+bool karena_queue_idle(struct karena_queue *queue);
+
+/* mark.c */
+int karena_markers_init(struct karena_gc *gc);
+void karena_markers_exit(struct karena_gc *gc);
+bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work *work);
+struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long word, u32 *index);
+void karena_shade(struct karena_gc *gc, unsigned long word);
+
+/* roots.c */
+void karena_roots_init(struct karena_gc *gc);
+void karena_roots_exit(struct karena_gc *gc);
+void karena_roots_mark(struct karena_gc *gc);
+
+/* pacer.c */
+void karena_pacer_set(struct karena_gc *gc);
+void karena_pacer_begin(struct karena_gc *gc);
+void karena_pacer_end(struct karena_gc *gc, u64 marked);
+void karena_limiter_count(struct karena_gc *gc, u64 ns);
+void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp);
+
+/* params.c */
+int karena_params_init(struct karena_gc_params *params);
+
+/* cycle.c */
+void karena_cycle_work(struct work_struct *work);
+void karena_period_work(struct work_struct *work);
+void karena_mark_work(struct work_struct *work);
+bool karena_slice(struct karena_gc *gc, u64 budget, bool assist);
+void karena_cycle_want(struct karena_gc *gc);
+
+/* trace.c */
+void karena_gc_trace(struct karena_gc *gc, const u64 *t, u64 before);
+
+/* verify.c */
+u64 karena_verify(struct karena_gc *gc);
+
+#endif /* _KARENA_GC_H */

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Registered layouts: types that say which words of an object hold references.
+ * Objects of a type have span classes of their own, so that they carry it without
+ * a header.
+ */
+#include <linux/export.h>
+#include <linux/slab.h>
+
+#include "kmod/alloc/object.h"
+#include "gc.h"
+
+#define MAX_TYPES	1024		/* of a heap */
+#define WORD		sizeof(void *)
+
+/* Index of the first bad reference of a layout, or -1. */
+static int bad_ref(const struct karena_layout_attr *attr)
+{
+	unsigned int i;
+
+	for (i = 0; i < attr->nr_refs; i++)
+		if (attr->refs[i] % WORD || attr->refs[i] > attr->size - WORD ||
+		    (i && attr->refs[i] <= attr->refs[i - 1]))
+			return i;
+	return -1;
+}
+
+static int check_attr(const struct karena_layout_attr *attr, unsigned int *bad)
+{
+	int at;
+
+	if (!attr->size || attr->size > KARENA_MAX_SMALL ||
+	    attr->flags & ~(KARENA_NOSCAN | KARENA_CONSERVATIVE) ||
+	    attr->flags == (KARENA_NOSCAN | KARENA_CONSERVATIVE))
+		return -EINVAL;
+	if (attr->flags)
+		return attr->nr_refs ? -EINVAL : 0;
+	/* Elements of an array are next to each other: their words stay aligned. */
+	if (attr->size % WORD || attr->nr_refs > attr->size / WORD)
+		return -EINVAL;
+	at = bad_ref(attr);
+	if (at < 0)
+		return 0;
+	if (bad)
+		*bad = at;
+	return -EINVAL;
+}
+
+static const struct karena_layout *new_layout(const struct karena_layout_attr *attr, gfp_t gfp)
+{
+	struct karena_layout *layout;
+	unsigned int i;
+
+	if (attr->flags & KARENA_CONSERVATIVE)
+		return &karena_layout_conservative;
+	if (!attr->nr_refs)
+		return &karena_layout_noscan;
+	layout = kzalloc(struct_size(layout, offset, attr->nr_refs), gfp);
+	if (!layout)
+		return NULL;
+	layout->size = attr->size;
+	layout->nr = attr->nr_refs;
+	layout->kind = attr->size <= 64 * WORD ? KARENA_LAYOUT_MASK : KARENA_LAYOUT_OFFSETS;
+	for (i = 0; i < attr->nr_refs; i++) {
+		layout->offset[i] = attr->refs[i] / WORD;
+		if (layout->kind == KARENA_LAYOUT_MASK)
+			layout->mask |= BIT_ULL(layout->offset[i]);
+	}
+	return layout;
+}
+
+static void free_layout(const struct karena_layout *layout)
+{
+	if (layout && layout->nr)
+		kfree(layout);
+}
+
+/* The central of a type for objects of @size bytes, made on first use. */
+static struct karena_central *sized(struct karena_type *type, size_t size, gfp_t gfp)
+{
+	unsigned int class = karena_size_to_class(size);
+	struct karena_central *central, *old;
+
+	/* Pairs with the cmpxchg below. */
+	central = READ_ONCE(type->sized[class]);
+	if (likely(central))
+		return central;
+	central = karena_central_new(type->heap,
+				     KARENA_SPC(class, type->layout == &karena_layout_noscan),
+				     type->layout, gfp);
+	if (!central)
+		return NULL;
+	old = cmpxchg(&type->sized[class], NULL, central);
+	if (old) {
+		karena_central_delete(central);
+		return old;
+	}
+	karena_central_add(central);
+	return central;
+}
+
+static int add_type(struct karena_heap *heap, struct karena_type *type)
+{
+	int err = -ENOSPC;
+
+	spin_lock_irq(&heap->lock);
+	if (heap->nr_types < MAX_TYPES) {
+		heap->nr_types++;
+		hlist_add_head(&type->node, &heap->types);
+		err = 0;
+	}
+	spin_unlock_irq(&heap->lock);
+	return err;
+}
+
+/**
+ * karena_type_register - objects with a layout
+ * @heap: heap that they will be of
+ * @attr: the layout
+ * @bad: gets the index in attr->refs of the first offset that cannot be; may be
+ *	NULL
+ *
+ * karena_new() and karena_new_array() make objects of the type.  It lives as long
+ * as its heap.
+ *
+ * Context: process context, may sleep; not in a mutator section.
+ * Return: the type; ERR_PTR(-EINVAL) for a size of 0, above 32768 or, with
+ * references, no multiple of 8, for offsets that are not ascending multiples of 8
+ * inside of the element, or unknown flags; ERR_PTR(-ENOSPC) if the heap has 1,024
+ * types; ERR_PTR(-ENOMEM).
+ */
+struct karena_type *karena_type_register(struct karena_heap *heap,
+					 const struct karena_layout_attr *attr,
+					 unsigned int *bad)
+{
+	gfp_t gfp = GFP_KERNEL | heap->gfp;
+	struct karena_type *type;
+	int err;
+
+	err = check_attr(attr, bad);
+	if (err)
+		return ERR_PTR(err);
+	type = kzalloc(sizeof(*type), gfp);
+	if (!type)
+		return ERR_PTR(-ENOMEM);
+	err = -ENOMEM;
+	karena_type_init(type, heap);
+	type->sized = kcalloc(KARENA_NR_CLASSES, sizeof(*type->sized), gfp);
+	type->layout = new_layout(attr, gfp);
+	if (!type->sized || !type->layout)
+		goto free;
+	strscpy(type->name, attr->name ? attr->name : "", sizeof(type->name));
+	type->element = attr->size;
+	err = add_type(heap, type);
+	if (err)
+		goto free;
+	/* From here on the heap has it: without memory it is there and unused. */
+	type->central = sized(type, attr->size, gfp);
+	if (!type->central)
+		return ERR_PTR(-ENOMEM);
+	type->cache = type->central->cache;
+	type->size = type->central->size;
+	return type;
+free:
+	free_layout(type->layout);
+	kfree(type->sized);
+	kfree(type);
+	return ERR_PTR(err);
+}
+EXPORT_SYMBOL_GPL(karena_type_register);
+
+/**
+ * karena_new_array - allocate an array
+ * @type: type of its elements, registered
+ * @count: how many, from 1 up
+ * @gfp: as for karena_alloc()
+ *
+ * Context: as karena_alloc(), in a mutator section.
+ * Return: the array, zeroed, or NULL without memory, at the heap's limit, or if
+ * it would be larger than memory.
+ */
+void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp)
+{
+	struct karena_central *central;
+	unsigned long addr = 0;
+	size_t size;
+
+	gfp = karena_gfp(type->heap, gfp);
+	if (!count || !type->sized || check_mul_overflow(count, (size_t)type->element, &size))
+		return NULL;
+	if (size > KARENA_MAX_SMALL)
+		return (void *)karena_large_alloc(type->heap, size, type->layout, 0, gfp);
+	central = sized(type, size, gfp);
+	if (central)
+		addr = karena_take(central, gfp);
+	if (addr)
+		memset((void *)addr, 0, central->size);
+	else
+		atomic64_inc(&type->heap->failed);
+	return (void *)addr;
+}
+EXPORT_SYMBOL_GPL(karena_new_array);
