@@ -372,6 +372,7 @@ void karena_large_retire(struct karena_span *span);
 
 /* reclaim.c */
 void karena_reclaim(struct karena_heap *heap);
+void karena_depots_drain(struct karena_heap *heap);
 void karena_caches_drain(struct karena_heap *heap);
 int karena_hotplug_init(void);
 void karena_hotplug_exit(void);

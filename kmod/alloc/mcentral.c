@@ -60,8 +60,6 @@ struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int
 	central->heap = heap;
 	central->layout = layout;
 	central->spc = spc;
-	/* Changed by karena_marks_begin() if the phase changes now. */
-	central->marking = READ_ONCE(heap->head.phase) == KARENA_MARK;
 	central->class = spc == KARENA_SPC_TINY ? KARENA_TINY_CLASS : spc / 2;
 	central->size = karena_class_size[central->class];
 	init_llist_head(&central->drained);
@@ -132,15 +130,23 @@ void karena_central_delete(struct karena_central *central)
 	kfree(central);
 }
 
-/* Shows a central to those who walk all of them. */
+/*
+ * Shows a central to those who walk all of them, before anybody can allocate from
+ * it.  With the phase looked at under the lock, marking is right whether a walk
+ * that changes it comes before or after.  It stays until the heap goes.
+ */
 void karena_central_add(struct karena_central *central)
 {
 	struct karena_heap *heap = central->heap;
+	unsigned long flags;
 
 	do {
 		central->next = READ_ONCE(heap->centrals);
 		/* Pairs with karena_first_central(). */
 	} while (cmpxchg(&heap->centrals, central->next, central) != central->next);
+	spin_lock_irqsave(&central->lock, flags);
+	central->marking = READ_ONCE(heap->head.phase) == KARENA_MARK;
+	spin_unlock_irqrestore(&central->lock, flags);
 }
 
 static const struct karena_layout *layout_of(unsigned int spc)
@@ -161,13 +167,10 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 	central = karena_central_new(heap, spc, layout_of(spc), gfp);
 	if (!central)
 		return NULL;
-	old = cmpxchg(&heap->central[spc], NULL, central);
-	if (old) {
-		karena_central_delete(central);
-		return old;
-	}
 	karena_central_add(central);
-	return central;
+	/* One that comes too late stays, unused. */
+	old = cmpxchg(&heap->central[spc], NULL, central);
+	return old ? old : central;
 }
 
 static unsigned long take_slot(struct karena_span *span, u32 index)
@@ -200,20 +203,24 @@ static unsigned int span_take(struct karena_span *span, unsigned long *slots, un
 	return got;
 }
 
+/* Sweeps a span that is needed, empty or not. */
+static void sweep_span(struct karena_central *central, struct karena_span *span)
+{
+	if (!karena_span_sweep(central, span))
+		return;
+	central->nr_empty_spans++;
+	list_move_tail(&span->list, &central->partial);
+}
+
 /* Sweeps a span, so that it may have free slots; false if none is left to sweep. */
 static bool sweep_one(struct karena_central *central)
 {
 	struct karena_span *span;
 
 	span = list_first_entry_or_null(&central->unswept, struct karena_span, list);
-	if (!span)
-		return false;
-	/* Empty or not, it is needed. */
-	if (karena_span_sweep(central, span)) {
-		central->nr_empty_spans++;
-		list_move_tail(&span->list, &central->partial);
-	}
-	return true;
+	if (span)
+		sweep_span(central, span);
+	return span;
 }
 
 static unsigned int take_locked(struct karena_central *central, unsigned long *slots,
@@ -308,6 +315,9 @@ static struct karena_span *cached_in(struct karena_central *central, unsigned lo
 	if (!span || span->central != central)
 		return NULL;
 	index = karena_span_index(span, addr - span->base);
+	/* It has a place on the right list then, and dead slots are free. */
+	if (span->swept != central->swept)
+		sweep_span(central, span);
 	if (test_bit(index, span->free))
 		return NULL;
 	if (!central->heap->user && !karena_is_sealed(addr, karena_secret))
@@ -320,9 +330,6 @@ static bool put_slot(struct karena_central *central, struct karena_span *span, u
 {
 	u32 index = karena_span_index(span, addr - span->base);
 
-	/* It has a place on the right list then; at least this slot was not free. */
-	if (span->swept != central->swept)
-		karena_span_sweep(central, span);
 	__set_bit(index, span->free);
 	if (span->state)
 		WRITE_ONCE(span->state[index], KARENA_FREE);
@@ -346,7 +353,7 @@ void karena_span_emptied(struct karena_central *central, struct karena_span *spa
 	list_move(&span->list, gone);
 	central->nr_spans--;
 	central->nr_free -= span->nelems;
-	/* Not to be found from here on: see karena_cycle_begin(). */
+	/* Not to be found from here on: a cycle that begins takes the lock after. */
 	karena_pagemap_set(central->heap->map, span->run, NULL);
 }
 

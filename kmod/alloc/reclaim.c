@@ -82,11 +82,21 @@ static void drain_surely(void *data)
 		atomic_inc(&drain->busy);
 }
 
+/* Empties the depots into the spans.  May sleep. */
+void karena_depots_drain(struct karena_heap *heap)
+{
+	struct karena_central *central;
+
+	for (central = karena_first_central(heap); central; central = central->next) {
+		karena_central_drain(central);
+		cond_resched();
+	}
+}
+
 /* Empties the magazines of all CPUs into the spans.  May sleep. */
 void karena_caches_drain(struct karena_heap *heap)
 {
 	struct drain drain = { .heap = heap };
-	struct karena_central *central;
 
 	do {
 		atomic_set(&drain.busy, 0);
@@ -94,10 +104,7 @@ void karena_caches_drain(struct karena_heap *heap)
 		cond_resched();
 	} while (atomic_read(&drain.busy));
 	collect(heap);
-	for (central = karena_first_central(heap); central; central = central->next) {
-		karena_central_drain(central);
-		cond_resched();
-	}
+	karena_depots_drain(heap);
 }
 
 /* The blocks of the tiny allocator go to magazines, so they come first. */
@@ -117,7 +124,6 @@ static void collect_tiny(struct karena_heap *heap)
 void karena_reclaim(struct karena_heap *heap)
 {
 	unsigned int noio = memalloc_noio_save();
-	struct karena_central *central;
 
 	/* What the last cycle has found dead. */
 	while (karena_sweep_some(heap, RECLAIM_SPANS))
@@ -129,10 +135,7 @@ void karena_reclaim(struct karena_heap *heap)
 	}
 	on_each_cpu_cond(has_magazines, drain_this_cpu, heap, true);
 	collect(heap);
-	for (central = karena_first_central(heap); central; central = central->next) {
-		karena_central_drain(central);
-		cond_resched();
-	}
+	karena_depots_drain(heap);
 	karena_large_reap(heap);
 	karena_mheap_trim(heap, 0);
 	memalloc_noio_restore(noio);

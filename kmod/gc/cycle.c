@@ -16,7 +16,9 @@
  * mark():  until no grey object is left, and none comes up after one more grace
  * period of RCU: a barrier that had read its old value before the marking was
  * complete has shaded it by then.  What later ones shade is marked already, as it
- * was reachable at the snapshot, or is new.  Sections are not waited for here.
+ * was reachable at the snapshot, or is new.
+ *
+ * end():  sections that may still set marks are waited for before spans are swept.
  *
  * Lock order: cycle_lock, then roots_lock, reap_lock, and the rest as in
  * alloc/mheap.c.  cycle_lock guards the cycle itself and the parameters; nobody
@@ -183,9 +185,12 @@ static void begin(struct karena_gc *gc)
 	karena_marks_begin(heap);
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_caches_drain(heap);
-	karena_tiny_mark(heap);
 	karena_at(heap, KARENA_POINT_DRAINED);
 	synchronize_srcu(&gc->sections);
+	/* What those sections had filled from spans before, and put away since. */
+	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
+		karena_depots_drain(heap);
+	karena_tiny_mark(heap);
 	karena_pacer_begin(gc);
 }
 
@@ -226,7 +231,10 @@ static void end(struct karena_gc *gc)
 	if (gc->params.check)
 		gc->stats.lost += karena_verify(gc);
 	WRITE_ONCE(heap->head.phase, KARENA_SWEEP);
-	/* Whoever makes a central sees it. */
+	/*
+	 * Whoever has seen it mark and is about to set a mark does so before a span
+	 * is swept: a mark that came later would hide its object from the next cycle.
+	 */
 	synchronize_srcu(&gc->sections);
 	karena_sweep_begin(heap);
 	karena_at(heap, KARENA_POINT_SWEEP);

@@ -90,13 +90,10 @@ static struct karena_central *sized(struct karena_type *type, size_t size, gfp_t
 				     type->layout, gfp);
 	if (!central)
 		return NULL;
-	old = cmpxchg(&type->sized[class], NULL, central);
-	if (old) {
-		karena_central_delete(central);
-		return old;
-	}
 	karena_central_add(central);
-	return central;
+	/* One that comes too late stays, unused. */
+	old = cmpxchg(&type->sized[class], NULL, central);
+	return old ? old : central;
 }
 
 static int add_type(struct karena_heap *heap, struct karena_type *type)
