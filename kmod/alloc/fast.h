@@ -77,14 +77,22 @@ struct karena_span {
 	u32 nelems;
 	bool mapped;			/* a large object from vmalloc() */
 	const struct karena_layout *layout;
-	unsigned long *mark;		/* of karena_colours; NULL if never collected */
+	unsigned long *mark;		/* bits of objects; NULL if never collected */
 
 	/* Written by refill and flush: on another line than what a free reads. */
 	u32 nfree;			/* central lock */
 	u32 hint;			/* first word of free that may have a bit */
 	u32 swept;			/* cycle after which it was, central lock */
-	size_t scan_at;			/* how far a large object has been scanned */
 	u16 *tiny;			/* see tiny.c */
+
+	/* Of the collector, see gc/queue.c; but for info all is of who has set QUEUED. */
+	struct llist_node grey;		/* in a batch of spans with grey objects */
+	struct list_head batch;		/* of the first in a batch */
+	unsigned long *info;		/* of its first page, or far_info */
+	unsigned long *scanned;		/* bits of objects that have been */
+
+	unsigned long far_info;
+	size_t scan_at;			/* how far a large object has been scanned */
 	struct karena_run *run;
 	struct list_head list;		/* of the central, central lock */
 	struct list_head all;		/* heap->spans, mheap lock */
@@ -95,26 +103,24 @@ struct karena_span {
 };
 
 /*
- * What the collector knows of a span, on one cache line if the span has up to 128
- * objects.  All bits are atomic but those of scanned, which belong to who has the
- * span queued (gc/queue.c).
+ * One page of the pagemap.  A reference that is followed costs one cache line, this
+ * one: what a marker wants to know of the page is in info, and the marks of spans
+ * with up to 128 objects are in the entry of their first page.
  */
-struct karena_colours {
-	unsigned long flags;
-	struct karena_span *span;
-	struct list_head grey;		/* on a queue */
-	unsigned long mark[];		/* a bit for each object; then one that it was scanned */
-};
-
-enum karena_colour_flags {
-	KARENA_SPAN_QUEUED,
-	KARENA_SPAN_NOSCAN,		/* layout says so */
-};
-
-/* One page of the pagemap. */
 struct karena_page {
 	struct karena_span *span;	/* NULL: not in a span */
-	struct page *page;		/* user heaps: its first machine page */
+	unsigned long info;		/* 0 unless a collected heap's */
+	unsigned long mark[2];
+};
+
+/* Of info: heap->tag << 48 | class << 40 | flags | page << 32 | magic. */
+#define KARENA_INFO_PAGE	GENMASK_ULL(35, 32)	/* of the span */
+#define KARENA_INFO_CLASS	GENMASK_ULL(47, 40)
+#define KARENA_INFO_TAG_SHIFT	48
+enum karena_info_bits {
+	KARENA_INFO_FAR = 36,		/* no more than this and the tag: see the span */
+	KARENA_INFO_NOSCAN,		/* layout says so */
+	KARENA_INFO_QUEUED,		/* of the first page, or of far_info: atomic */
 };
 
 #define KARENA_LEAF_SHIFT	9
@@ -122,6 +128,7 @@ struct karena_page {
 
 struct karena_leaf {
 	struct karena_page page[KARENA_LEAF_PAGES];
+	struct page *memory[];		/* user heaps: first machine page of each */
 };
 
 /*
@@ -141,6 +148,7 @@ struct karena_heap_head {
 
 struct karena_pagemap {
 	unsigned long npages;
+	bool has_memory;		/* leaves do */
 	struct karena_leaf *leaf[];
 };
 
@@ -168,9 +176,9 @@ struct karena_mcache {
 	u64 allocs;
 } __aligned(64);
 
-/* Span at an address; call with preemption off or under RCU. */
-static __always_inline struct karena_span *
-karena_map_span(struct karena_pagemap *map, unsigned long base, unsigned long addr)
+/* Entry of the page at an address, NULL if there never was anything. */
+static __always_inline struct karena_page *
+karena_map_page(struct karena_pagemap *map, unsigned long base, unsigned long addr)
 {
 	unsigned long page = (addr - base) >> KARENA_PAGE_SHIFT;
 	struct karena_leaf *leaf;
@@ -181,8 +189,17 @@ karena_map_span(struct karena_pagemap *map, unsigned long base, unsigned long ad
 	leaf = READ_ONCE(map->leaf[page >> KARENA_LEAF_SHIFT]);
 	if (unlikely(!leaf))
 		return NULL;
+	return &leaf->page[page & (KARENA_LEAF_PAGES - 1)];
+}
+
+/* Span at an address; call with preemption off or under RCU. */
+static __always_inline struct karena_span *
+karena_map_span(struct karena_pagemap *map, unsigned long base, unsigned long addr)
+{
+	struct karena_page *page = karena_map_page(map, base, addr);
+
 	/* Pairs with smp_store_release() in karena_pagemap_set(). */
-	return READ_ONCE(leaf->page[page & (KARENA_LEAF_PAGES - 1)].span);
+	return likely(page) ? READ_ONCE(page->span) : NULL;
 }
 
 /* Index of the object that an offset in its span falls into. */

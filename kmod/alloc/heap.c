@@ -3,6 +3,7 @@
  * A heap as a whole: its making and end, and the registry of all heaps.
  */
 #include <linux/export.h>
+#include <linux/idr.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/slab.h>
@@ -11,6 +12,7 @@
 
 struct xarray karena_heaps = XARRAY_INIT(karena_heaps, XA_FLAGS_ALLOC1);
 static u32 next_id;
+static DEFINE_IDA(tags);
 
 int karena_heap_init(struct karena_heap *heap, const char *name,
 		     const struct karena_backing *backing)
@@ -45,6 +47,17 @@ int karena_heap_register(struct karena_heap *heap)
 		heap->id = 0;
 		return err;
 	}
+	return 0;
+}
+
+/* What tells the spans of a collected heap from those of others, until it goes. */
+int karena_heap_take_tag(struct karena_heap *heap)
+{
+	int tag = ida_alloc_range(&tags, 1, U16_MAX, GFP_KERNEL);
+
+	if (tag < 0)
+		return tag;
+	heap->tag = tag;
 	return 0;
 }
 
@@ -86,6 +99,8 @@ void karena_heap_teardown(struct karena_heap *heap)
 		karena_span_discard(span);
 		cond_resched();
 	}
+	if (heap->tag)
+		ida_free(&tags, heap->tag);
 	karena_mheap_trim(heap, 0);
 	free_percpu(heap->tiny);
 	put_pid(heap->pid);
@@ -98,7 +113,8 @@ void karena_heap_teardown(struct karena_heap *heap)
  * @attr: limit, accounting and collection, NULL for none of these
  *
  * Context: process context, may sleep.
- * Return: the heap, with one reference, or ERR_PTR(-ENOMEM).
+ * Return: the heap, with one reference; ERR_PTR(-ENOMEM), or ERR_PTR(-ENOSPC) for
+ * the 65,536th that is collected.
  */
 struct karena_heap *karena_heap_create(const char *name, const struct karena_heap_attr *attr)
 {

@@ -172,6 +172,7 @@ struct karena_heap {
 	struct karena_central *central[KARENA_NR_SPC];
 	struct karena_central *centrals;	/* all of them, of types as well */
 	bool collected;			/* spans have mark bits */
+	u16 tag;			/* of karena_page.info, 0 if not collected */
 	u32 cycle;			/* number of the last that began */
 	void (*paced)(struct karena_heap *heap, size_t bytes, gfp_t gfp);
 	struct karena_tiny_cache __percpu *tiny;
@@ -234,7 +235,8 @@ extern unsigned long karena_secret;	/* of seals, see enum karena_state */
 
 /* pagemap.c */
 extern struct karena_pagemap *karena_kernel_map;
-struct karena_pagemap *karena_pagemap_new(unsigned long npages, gfp_t gfp);
+struct karena_pagemap *karena_pagemap_new(unsigned long npages, bool has_memory, gfp_t gfp);
+size_t karena_leaf_bytes(const struct karena_pagemap *map);
 void karena_pagemap_delete(struct karena_pagemap *map);
 int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
 			    unsigned long n, gfp_t gfp);
@@ -245,13 +247,19 @@ void karena_pagemap_set(struct karena_pagemap *map, const struct karena_run *run
 static inline struct karena_page *karena_pagemap_get(struct karena_pagemap *map,
 						     unsigned long page)
 {
+	return karena_map_page(map, 0, page << KARENA_PAGE_SHIFT);
+}
+
+/* Where the memory of a page is told; NULL when none was ever there. */
+static inline struct page **karena_pagemap_memory(struct karena_pagemap *map, unsigned long page)
+{
 	struct karena_leaf *leaf;
 
 	if (page >= map->npages)
 		return NULL;
 	/* Pairs with the cmpxchg in karena_pagemap_populate(). */
 	leaf = READ_ONCE(map->leaf[page >> KARENA_LEAF_SHIFT]);
-	return leaf ? &leaf->page[page & (KARENA_LEAF_PAGES - 1)] : NULL;
+	return leaf ? &leaf->memory[page & (KARENA_LEAF_PAGES - 1)] : NULL;
 }
 
 /* mheap.c */
@@ -278,17 +286,6 @@ static __always_inline struct karena_span *
 karena_span_at(struct karena_heap *heap, unsigned long addr)
 {
 	return karena_map_span(heap->map, heap->base, addr);
-}
-
-static inline struct karena_colours *karena_colours(const struct karena_span *span)
-{
-	return container_of(span->mark, struct karena_colours, mark[0]);
-}
-
-/* Bits of the objects that have been scanned, beside their marks. */
-static inline unsigned long *karena_scanned(const struct karena_span *span)
-{
-	return span->mark + BITS_TO_LONGS(span->nelems);
 }
 
 /* Marks the object that is at an address and out of its span, if it is to be. */
@@ -386,6 +383,7 @@ extern struct xarray karena_heaps;
 int karena_heap_init(struct karena_heap *heap, const char *name,
 		     const struct karena_backing *backing);
 int karena_heap_register(struct karena_heap *heap);
+int karena_heap_take_tag(struct karena_heap *heap);
 struct karena_heap *karena_heap_find(u32 id, bool next);
 void karena_heap_teardown(struct karena_heap *heap);
 

@@ -428,6 +428,15 @@ struct karena_magazine *karena_depot_get_empty(struct karena_central *central, g
 	return mag ? mag : new_magazine(central, gfp);
 }
 
+/* Magazines are emptied from the top: objects come out in the order of addresses then. */
+static void reverse(unsigned long *slots, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n / 2; i++)
+		swap(slots[i], slots[n - 1 - i]);
+}
+
 /* A magazine with at least one object, from the depot or filled from spans. */
 struct karena_magazine *karena_depot_get_full(struct karena_central *central, gfp_t gfp)
 {
@@ -443,6 +452,7 @@ struct karena_magazine *karena_depot_get_full(struct karena_central *central, gf
 	if (!mag)
 		return NULL;
 	mag->nr = karena_central_take(central, mag->slot, mag->cap, gfp);
+	reverse(mag->slot, mag->nr);
 	if (mag->nr)
 		return mag;
 	karena_depot_put(central, mag);

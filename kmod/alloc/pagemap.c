@@ -7,6 +7,7 @@
  * Kernel heaps share one map of the linear mapping (a page belongs to one span
  * of one heap); a user heap has its own, of its window.
  */
+#include <linux/bitfield.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -17,15 +18,37 @@ struct karena_pagemap *karena_kernel_map;
 
 #define RESCHED_PAGES	4096
 
-struct karena_pagemap *karena_pagemap_new(unsigned long npages, gfp_t gfp)
+/* Of a leaf, as it is charged. */
+size_t karena_leaf_bytes(const struct karena_pagemap *map)
+{
+	struct karena_leaf *leaf;
+
+	return struct_size(leaf, memory, map->has_memory ? KARENA_LEAF_PAGES : 0);
+}
+
+struct karena_pagemap *karena_pagemap_new(unsigned long npages, bool has_memory, gfp_t gfp)
 {
 	unsigned long leaves = DIV_ROUND_UP(npages, KARENA_LEAF_PAGES);
 	struct karena_pagemap *map;
 
 	map = kvzalloc(struct_size(map, leaf, leaves), gfp);
-	if (map)
-		map->npages = leaves * KARENA_LEAF_PAGES;
+	if (!map)
+		return NULL;
+	map->npages = leaves * KARENA_LEAF_PAGES;
+	map->has_memory = has_memory;
 	return map;
+}
+
+/* Whole pages: a size that kmalloc() would nearly double. */
+static struct karena_leaf *new_leaf(struct karena_pagemap *map, gfp_t gfp)
+{
+	return alloc_pages_exact(karena_leaf_bytes(map), gfp | __GFP_ZERO);
+}
+
+static void free_leaf(struct karena_pagemap *map, struct karena_leaf *leaf)
+{
+	if (leaf)
+		free_pages_exact(leaf, karena_leaf_bytes(map));
 }
 
 void karena_pagemap_delete(struct karena_pagemap *map)
@@ -35,7 +58,7 @@ void karena_pagemap_delete(struct karena_pagemap *map)
 	if (!map)
 		return;
 	for (i = 0; i < map->npages / KARENA_LEAF_PAGES; i++)
-		kfree(map->leaf[i]);
+		free_leaf(map, map->leaf[i]);
 	kvfree(map);
 }
 
@@ -55,28 +78,55 @@ int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
 	for (i = start >> KARENA_LEAF_SHIFT; i <= (start + n - 1) >> KARENA_LEAF_SHIFT; i++) {
 		if (READ_ONCE(map->leaf[i]))
 			continue;
-		leaf = kzalloc(sizeof(*leaf), gfp);
+		leaf = new_leaf(map, gfp);
 		if (!leaf)
 			return -ENOMEM;
 		/* Full barrier; readers depend on the address they loaded. */
 		if (cmpxchg(&map->leaf[i], NULL, leaf))
-			kfree(leaf);
+			free_leaf(map, leaf);
 		else
 			made++;
 	}
 	return made;
 }
 
+/* What a marker finds in the entries of a span's pages, but for which of them it is. */
+static unsigned long span_info(const struct karena_span *span)
+{
+	unsigned long info;
+
+	if (!span || !span->mark)
+		return 0;
+	info = (unsigned long)span->heap->tag << KARENA_INFO_TAG_SHIFT;
+	if (span->info == &span->far_info)
+		return info | BIT(KARENA_INFO_FAR);
+	if (span->layout->kind == KARENA_LAYOUT_NOSCAN)
+		info |= BIT(KARENA_INFO_NOSCAN);
+	return info | FIELD_PREP(KARENA_INFO_CLASS, span->central->class) | span->magic;
+}
+
+static void set_entry(struct karena_page *entry, struct karena_span *span, unsigned long info)
+{
+	/* Marks are of who has the tag: nobody from here, and then the new span. */
+	WRITE_ONCE(entry->info, 0);
+	WRITE_ONCE(entry->mark[0], 0);
+	WRITE_ONCE(entry->mark[1], 0);
+	/* Pairs with READ_ONCE() in karena_map_span(): the span is complete. */
+	smp_store_release(&entry->span, span);
+	/* Pairs with mark_ref() in gc/mark.c: so is all of the entry. */
+	smp_store_release(&entry->info, info);
+}
+
 void karena_pagemap_set(struct karena_pagemap *map, const struct karena_run *run,
 			struct karena_span *span)
 {
-	unsigned long i;
+	unsigned long info = span_info(span), i;
 
-	for (i = run->start; i < run->start + run->npages; i++) {
-		/* Pairs with READ_ONCE() in karena_map_span(): the span is complete. */
-		smp_store_release(&karena_pagemap_get(map, i)->span, span);
+	for (i = 0; i < run->npages; i++) {
+		set_entry(karena_pagemap_get(map, run->start + i), span,
+			  info & KARENA_INFO_CLASS ? info | FIELD_PREP(KARENA_INFO_PAGE, i) : info);
 		/* Only user heaps have runs that long, and may sleep here. */
-		if ((i - run->start) % RESCHED_PAGES == RESCHED_PAGES - 1)
+		if (i % RESCHED_PAGES == RESCHED_PAGES - 1)
 			cond_resched();
 	}
 }

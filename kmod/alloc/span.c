@@ -18,6 +18,10 @@ const struct karena_layout karena_layout_noscan = {
 };
 
 static_assert(offsetof(struct karena_span, nfree) == 64);
+static_assert(offsetof(struct karena_span, far_info) == 128);
+
+/* Objects of a span with its marks in the pagemap. */
+#define NEAR_MARKS	(8 * sizeof_field(struct karena_page, mark))
 
 /* See enum karena_state; a large object has one too. */
 static bool has_states(const struct karena_central *central)
@@ -40,28 +44,51 @@ static size_t state_offset(u32 nelems, bool tiny)
 	return ALIGN(offset, sizeof(long));
 }
 
-/* Where the colours begin, if there are any: on a line of their own. */
-static size_t colours_offset(u32 nelems, bool tiny, bool states)
+/* Where the collector's bitmaps begin, if there are any. */
+static size_t marks_offset(u32 nelems, bool tiny, bool states)
 {
 	/* One state more, never LIVE: of what is behind the last object. */
-	return ALIGN(state_offset(nelems, tiny) + (states ? nelems + 1 : 0), 64);
+	return ALIGN(state_offset(nelems, tiny) + (states ? nelems + 1 : 0), sizeof(long));
 }
 
 static size_t span_bytes(struct karena_heap *heap, u32 nelems, bool tiny, bool states)
 {
-	size_t bytes = colours_offset(nelems, tiny, states);
+	size_t bytes = marks_offset(nelems, tiny, states);
 
+	/* What has been scanned, and the marks if they are not in the pagemap. */
 	if (heap->collected)
-		bytes += struct_size_t(struct karena_colours, mark, 2 * BITS_TO_LONGS(nelems));
+		bytes += 2 * BITS_TO_LONGS(nelems) * sizeof(long);
 	return bytes;
 }
 
-static void init_colours(struct karena_span *span, struct karena_colours *colours)
+/*
+ * Whether a span's marks are in the pagemap: those of all objects, of the tail
+ * behind the last one, and in one leaf, where one entry leads to the next.
+ */
+static bool is_near(const struct karena_span *span)
 {
-	span->mark = colours->mark;
-	colours->span = span;
+	const struct karena_run *run = span->run;
+	unsigned long last = run->start + run->npages - 1;
+	unsigned long end = run->npages << KARENA_PAGE_SHIFT;
+
+	return span->central && run->start >> KARENA_LEAF_SHIFT == last >> KARENA_LEAF_SHIFT &&
+	       karena_span_index(span, end - 1) < NEAR_MARKS;
+}
+
+static void init_marks(struct karena_span *span, unsigned long *bits)
+{
+	struct karena_page *first = karena_pagemap_get(span->heap->map, span->run->start);
+
+	span->scanned = bits;
+	if (is_near(span)) {
+		span->mark = first->mark;
+		span->info = &first->info;
+		return;
+	}
+	span->mark = bits + BITS_TO_LONGS(span->nelems);
+	span->info = &span->far_info;
 	if (span->layout->kind == KARENA_LAYOUT_NOSCAN)
-		__set_bit(KARENA_SPAN_NOSCAN, &colours->flags);
+		__set_bit(KARENA_INFO_NOSCAN, &span->far_info);
 }
 
 /* Seals all objects, and what is behind the last one. */
@@ -124,8 +151,8 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	else
 		span_init_large(span, large_size);
 	if (heap->collected)
-		init_colours(span, (void *)span +
-			     colours_offset(nelems, tiny, has_states(central)));
+		init_marks(span, (void *)span +
+			   marks_offset(nelems, tiny, has_states(central)));
 	if (heap->backing->publish && heap->backing->publish(heap, run, span_value(span))) {
 		kfree(span);
 		return NULL;

@@ -21,7 +21,7 @@ static unsigned int sweep_word(struct karena_span *span, unsigned int word)
 	unsigned long dead = valid & ~span->free[word] & ~span->mark[word], bits;
 
 	span->mark[word] = 0;
-	karena_scanned(span)[word] = 0;
+	span->scanned[word] = 0;
 	for (bits = dead; bits; bits &= bits - 1) {
 		bit = first + __ffs(bits);
 		if (!span->heap->user)
@@ -112,7 +112,7 @@ static struct karena_span *next_dead(struct karena_heap *heap)
 	span = list_first_entry_or_null(&heap->large_unswept, struct karena_span, list);
 	if (span) {
 		list_move(&span->list, &heap->large);
-		*karena_scanned(span) = 0;
+		*span->scanned = 0;
 		if (!test_and_clear_bit(0, span->mark) &&
 		    cmpxchg(&span->state[0], KARENA_LIVE, KARENA_CACHED) == KARENA_LIVE)
 			dead = span;

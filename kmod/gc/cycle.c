@@ -127,7 +127,8 @@ static void mark_all(struct karena_gc *gc)
 	while (!karena_queue_idle(queue)) {
 		work_off(gc);
 		/* READ_ONCE: looked at under the lock by whoever is woken. */
-		wait_event(queue->wait, READ_ONCE(queue->nr) || !READ_ONCE(queue->active));
+		wait_event(queue->wait,
+			   karena_queue_has_some(queue) || !READ_ONCE(queue->active));
 	}
 }
 
@@ -139,7 +140,8 @@ void karena_mark_work(struct work_struct *work)
 	while (READ_ONCE(gc->marking)) {
 		work_off(gc);
 		/* As in mark_all(). */
-		wait_event(gc->queue.wait, READ_ONCE(gc->queue.nr) || !READ_ONCE(gc->marking));
+		wait_event(gc->queue.wait,
+			   karena_queue_has_some(&gc->queue) || !READ_ONCE(gc->marking));
 	}
 }
 
@@ -197,13 +199,16 @@ static void begin(struct karena_gc *gc)
 /* For the planted bug: what is grey stays so, and nobody knows. */
 static void forget_greys(struct karena_gc *gc)
 {
-	struct karena_colours *colours;
-	LIST_HEAD(spans);
+	struct karena_span *first, *span;
+	struct karena_hand hand = {};
 
-	karena_queue_take(&gc->queue, &spans, UINT_MAX);
-	list_for_each_entry(colours, &spans, grey)
-		clear_bit(KARENA_SPAN_QUEUED, &colours->flags);
-	karena_queue_leave(&gc->queue);
+	karena_hand_init(&hand);
+	karena_queue_trade(&gc->queue, &hand, UINT_MAX);
+	list_for_each_entry(first, &hand.taken, batch)
+		llist_for_each_entry(span, &first->grey, grey)
+			clear_bit(KARENA_INFO_QUEUED, span->info);
+	INIT_LIST_HEAD(&hand.taken);
+	karena_queue_trade(&gc->queue, &hand, 0);
 }
 
 static void mark(struct karena_gc *gc)
@@ -230,7 +235,10 @@ static void end(struct karena_gc *gc)
 	karena_at(heap, KARENA_POINT_MARKED);
 	if (gc->params.check)
 		gc->stats.lost += karena_verify(gc);
+	/* Who has looked at it under the lock, and marks, is done. */
+	mutex_lock(&gc->roots_lock);
 	WRITE_ONCE(heap->head.phase, KARENA_SWEEP);
+	mutex_unlock(&gc->roots_lock);
 	/*
 	 * Whoever has seen it mark and is about to set a mark does so before a span
 	 * is swept: a mark that came later would hide its object from the next cycle.

@@ -23,11 +23,22 @@
 
 /* Spans with grey objects that are in no marker's hands: queue.c. */
 struct karena_queue {
+	struct llist_head shaded;	/* by barriers */
 	spinlock_t lock;		/* all below */
-	struct list_head spans;
-	unsigned int nr;
+	struct list_head batches;
+	bool some;			/* of them, to be looked at without the lock */
 	unsigned int active;		/* markers that may have some */
 	wait_queue_head_t wait;		/* for spans, or for nobody to be active */
+};
+
+/* What a marker has; a batch is a chain by grey, known by its first span. */
+struct karena_hand {
+	struct list_head taken;		/* batches to be scanned */
+	struct list_head found;		/* full batches of spans that it has found grey */
+	struct karena_span *first;	/* batch in the making */
+	struct karena_span *last;
+	unsigned int nr_made;		/* spans in it */
+	bool active;
 };
 
 /* What was done, in a slice or in all. */
@@ -91,10 +102,12 @@ struct karena_root {
 
 /* queue.c */
 void karena_queue_init(struct karena_queue *queue);
-void karena_queue_add(struct karena_queue *queue, struct list_head *spans, unsigned int nr);
-unsigned int karena_queue_take(struct karena_queue *queue, struct list_head *spans,
-			       unsigned int most);
-void karena_queue_leave(struct karena_queue *queue);
+void karena_hand_init(struct karena_hand *hand);
+void karena_queue_shade(struct karena_queue *queue, struct karena_span *span);
+void karena_hand_add(struct karena_hand *hand, struct karena_span *span);
+void karena_queue_give(struct karena_queue *queue, struct karena_hand *hand);
+bool karena_queue_trade(struct karena_queue *queue, struct karena_hand *hand, unsigned int most);
+bool karena_queue_has_some(struct karena_queue *queue);
 bool karena_queue_idle(struct karena_queue *queue);
 
 /* mark.c */

@@ -83,6 +83,8 @@ int karena_gc_init(struct karena_heap *heap)
 	karena_queue_init(&gc->queue);
 	err = karena_params_init(&gc->params);
 	if (!err)
+		err = karena_heap_take_tag(heap);
+	if (!err)
 		err = karena_markers_init(gc);
 	if (!err)
 		err = init_workers(gc);

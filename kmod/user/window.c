@@ -48,15 +48,15 @@ static void put_machine_page(struct address_space *mapping, struct page *page)
 static void drop_pages(struct karena_uheap *uh, unsigned long start, unsigned long npages)
 {
 	struct karena_heap *heap = &uh->heap;
-	struct karena_page *entry;
+	struct page **memory;
 	struct page *page;
 	unsigned long i, sub;
 
 	for (i = start; i < start + npages; i++) {
-		entry = karena_pagemap_get(heap->map, i);
+		memory = karena_pagemap_memory(heap->map, i);
 		spin_lock_irq(&heap->lock);
-		page = entry->page;
-		entry->page = NULL;
+		page = *memory;
+		*memory = NULL;
 		spin_unlock_irq(&heap->lock);
 		for (sub = 0; page && sub < KARENA_SUBPAGES; sub++)
 			put_machine_page(uh->inode->i_mapping, page + sub);
@@ -77,7 +77,7 @@ static void set_pages(struct karena_uheap *uh, unsigned long start, unsigned lon
 	}
 	spin_lock_irq(&uh->heap.lock);
 	for (i = 0; i < npages; i++)
-		karena_pagemap_get(uh->heap.map, start + i)->page = page + i * KARENA_SUBPAGES;
+		*karena_pagemap_memory(uh->heap.map, start + i) = page + i * KARENA_SUBPAGES;
 	spin_unlock_irq(&uh->heap.lock);
 }
 
@@ -114,7 +114,7 @@ static int populate_map(struct karena_uheap *uh, struct karena_run *run, gfp_t g
 {
 	int made = karena_pagemap_populate(uh->heap.map, run->start, run->npages, gfp);
 
-	return made > 0 ? charge_map(uh, made * sizeof(struct karena_leaf)) : made;
+	return made > 0 ? charge_map(uh, made * karena_leaf_bytes(uh->heap.map)) : made;
 }
 
 static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
@@ -201,7 +201,7 @@ static void window_clear(struct karena_heap *heap, unsigned long addr, size_t si
 	for (; size; size -= part, offset += part) {
 		in_page = offset & KARENA_PAGE_MASK;
 		part = min_t(size_t, size, KARENA_PAGE_SIZE - in_page);
-		page = karena_pagemap_get(heap->map, offset >> KARENA_PAGE_SHIFT)->page;
+		page = *karena_pagemap_memory(heap->map, offset >> KARENA_PAGE_SHIFT);
 		memset(page_address(page) + in_page, 0, part);
 	}
 }
@@ -251,13 +251,12 @@ static const struct karena_backing window_backing = {
 /* The machine page at @pgoff of the window, with a reference; NULL if it has none. */
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 {
-	struct karena_page *entry;
-	struct page *page = NULL;
+	struct page **memory, *page = NULL;
 
 	spin_lock_irq(&uh->heap.lock);
-	entry = karena_pagemap_get(uh->heap.map, pgoff / KARENA_SUBPAGES);
-	if (entry && entry->page) {
-		page = entry->page + pgoff % KARENA_SUBPAGES;
+	memory = karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES);
+	if (memory && *memory) {
+		page = *memory + pgoff % KARENA_SUBPAGES;
 		get_page(page);
 	}
 	spin_unlock_irq(&uh->heap.lock);
@@ -337,7 +336,7 @@ static int uheap_init(struct karena_uheap *uh)
 	err = charge_map(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
 	if (err)
 		return err;
-	uh->heap.map = karena_pagemap_new(uh->npages, WINDOW_GFP);
+	uh->heap.map = karena_pagemap_new(uh->npages, true, WINDOW_GFP);
 	all = karena_run_new(0, uh->npages, WINDOW_GFP);
 	if (!uh->heap.map || !all) {
 		karena_run_delete(all);
