@@ -20,7 +20,8 @@ static int __init kernel_map_init(void)
 {
 	unsigned long linear = (unsigned long)high_memory - PAGE_OFFSET;
 
-	karena_kernel_map = karena_pagemap_new(2 * (linear >> KARENA_PAGE_SHIFT), false, GFP_KERNEL);
+	karena_kernel_map = karena_pagemap_new(2 * (linear >> KARENA_PAGE_SHIFT), false,
+					       GFP_KERNEL);
 	return karena_kernel_map ? 0 : -ENOMEM;
 }
 

@@ -113,12 +113,13 @@ struct karena_page {
 	unsigned long mark[2];
 };
 
-/* Of info: heap->tag << 48 | class << 40 | flags | page << 32 | magic. */
-#define KARENA_INFO_PAGE	GENMASK_ULL(35, 32)	/* of the span */
-#define KARENA_INFO_CLASS	GENMASK_ULL(47, 40)
-#define KARENA_INFO_TAG_SHIFT	48
+/* Of info. */
+#define KARENA_INFO_CLASS	GENMASK_ULL(7, 0)
+#define KARENA_INFO_PAGE	GENMASK_ULL(11, 8)	/* of the span */
+#define KARENA_INFO_SHAPE	GENMASK_ULL(47, 32)	/* of the central */
+#define KARENA_INFO_TAG		GENMASK_ULL(63, 48)	/* of the heap */
 enum karena_info_bits {
-	KARENA_INFO_FAR = 36,		/* no more than this and the tag: see the span */
+	KARENA_INFO_FAR = 12,		/* no more than this and the tag: see the span */
 	KARENA_INFO_NOSCAN,		/* layout says so */
 	KARENA_INFO_QUEUED,		/* of the first page, or of far_info: atomic */
 };

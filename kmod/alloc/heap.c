@@ -92,6 +92,7 @@ void karena_heap_teardown(struct karena_heap *heap)
 		karena_central_delete(central);
 	}
 	karena_types_delete(heap);
+	karena_shapes_exit(heap);
 	/* Nobody looks anything up any more. */
 	mtree_destroy(&heap->mapped);
 	karena_large_reap(heap);

@@ -8,6 +8,7 @@
  *		  heaps, the same plus a window of addresses for user heaps
  *	mheap     pages for spans: runs over a backing, with the heap's limit
  *	span      pages cut into objects of one class
+ *	shape     what a marker needs to know of the objects of a central
  *	mcentral  the spans of one span class, and the depot of magazines
  *	mcache    magazines of one CPU
  *	tiny, large  what is too small or too big for a class of its own
@@ -22,6 +23,7 @@
 #define _KARENA_ALLOC_INTERNAL_H
 
 #include <linux/atomic.h>
+#include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/maple_tree.h>
@@ -96,6 +98,15 @@ struct karena_layout {
 
 extern const struct karena_layout karena_layout_conservative, karena_layout_noscan;
 
+/* What a marker needs to scan an object that it knows no more of: of a central. */
+struct karena_shape {
+	const struct karena_layout *layout;
+	u32 size;			/* of an object */
+};
+
+#define KARENA_SHAPE_BLOCK	256u	/* shapes that are made at a time */
+#define KARENA_SHAPE_BLOCKS	256u
+
 /* All spans of one span class in a heap, and the depot of its magazines. */
 struct karena_central {
 	struct karena_mcache __percpu *cache;
@@ -104,6 +115,7 @@ struct karena_central {
 	const struct karena_layout *layout;
 	u32 size;
 	u16 spc;
+	u16 shape;			/* number in heap->shapes; 0 if not collected */
 	u8 class;
 	struct llist_head drained;	/* magazines taken from CPUs */
 
@@ -173,6 +185,8 @@ struct karena_heap {
 	struct karena_central *centrals;	/* all of them, of types as well */
 	bool collected;			/* spans have mark bits */
 	u16 tag;			/* of karena_page.info, 0 if not collected */
+	struct ida shape_numbers;
+	struct karena_shape **shapes;	/* blocks of them, NULL if not collected */
 	u32 cycle;			/* number of the last that began */
 	void (*paced)(struct karena_heap *heap, size_t bytes, gfp_t gfp);
 	struct karena_tiny_cache __percpu *tiny;
@@ -297,6 +311,11 @@ static inline void karena_mark_object(struct karena_heap *heap, unsigned long ad
 	if (span->mark && !test_bit(index, span->mark))
 		set_bit(index, span->mark);
 }
+
+/* shape.c */
+int karena_shapes_init(struct karena_heap *heap);
+void karena_shapes_exit(struct karena_heap *heap);
+bool karena_shape_new(struct karena_central *central, gfp_t gfp);
 
 /* sweep.c */
 bool karena_span_sweep(struct karena_central *central, struct karena_span *span);

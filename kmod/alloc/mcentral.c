@@ -62,6 +62,11 @@ struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int
 	central->spc = spc;
 	central->class = spc == KARENA_SPC_TINY ? KARENA_TINY_CLASS : spc / 2;
 	central->size = karena_class_size[central->class];
+	if (heap->collected && !karena_shape_new(central, gfp)) {
+		free_percpu(central->cache);
+		kfree(central);
+		return NULL;
+	}
 	init_llist_head(&central->drained);
 	spin_lock_init(&central->lock);
 	INIT_LIST_HEAD(&central->partial);

@@ -97,12 +97,13 @@ static unsigned long span_info(const struct karena_span *span)
 
 	if (!span || !span->mark)
 		return 0;
-	info = (unsigned long)span->heap->tag << KARENA_INFO_TAG_SHIFT;
+	info = FIELD_PREP(KARENA_INFO_TAG, span->heap->tag);
 	if (span->info == &span->far_info)
 		return info | BIT(KARENA_INFO_FAR);
 	if (span->layout->kind == KARENA_LAYOUT_NOSCAN)
 		info |= BIT(KARENA_INFO_NOSCAN);
-	return info | FIELD_PREP(KARENA_INFO_CLASS, span->central->class) | span->magic;
+	return info | FIELD_PREP(KARENA_INFO_CLASS, span->central->class) |
+	       FIELD_PREP(KARENA_INFO_SHAPE, span->central->shape);
 }
 
 static void set_entry(struct karena_page *entry, struct karena_span *span, unsigned long info)

@@ -61,18 +61,14 @@ static size_t span_bytes(struct karena_heap *heap, u32 nelems, bool tiny, bool s
 	return bytes;
 }
 
-/*
- * Whether a span's marks are in the pagemap: those of all objects, of the tail
- * behind the last one, and in one leaf, where one entry leads to the next.
- */
+/* Whether a span's marks are in the pagemap: in one leaf, where one entry leads to the next. */
 static bool is_near(const struct karena_span *span)
 {
 	const struct karena_run *run = span->run;
 	unsigned long last = run->start + run->npages - 1;
-	unsigned long end = run->npages << KARENA_PAGE_SHIFT;
 
-	return span->central && run->start >> KARENA_LEAF_SHIFT == last >> KARENA_LEAF_SHIFT &&
-	       karena_span_index(span, end - 1) < NEAR_MARKS;
+	return span->central && span->nelems <= NEAR_MARKS &&
+	       run->start >> KARENA_LEAF_SHIFT == last >> KARENA_LEAF_SHIFT;
 }
 
 static void init_marks(struct karena_span *span, unsigned long *bits)

@@ -193,6 +193,7 @@ static void begin(struct karena_gc *gc)
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_depots_drain(heap);
 	karena_tiny_mark(heap);
+	karena_queue_begin(&gc->queue, atomic64_read(&heap->used));
 	karena_pacer_begin(gc);
 }
 

@@ -3,7 +3,8 @@
  * The parts of the collector, from the bottom up:
  *
  *	types     registered layouts
- *	queue     spans with grey objects, which markers share
+ *	queue     grey objects, which markers share
+ *	stack     those in the hands of one
  *	mark      following references, a slice at a time
  *	barrier   references that mutators overwrite and store
  *	roots     registered words, pins, mutator sections
@@ -21,18 +22,23 @@
 
 #include "kmod/alloc/internal.h"
 
-/* Spans with grey objects that are in no marker's hands: queue.c. */
+/* Grey objects that are in no marker's hands: queue.c. */
 struct karena_queue {
-	struct llist_head shaded;	/* by barriers */
+	struct llist_head shaded;	/* spans of those that barriers have found */
+	atomic_t chunks_left;		/* that may be made */
 	spinlock_t lock;		/* all below */
-	struct list_head batches;
-	bool some;			/* of them, to be looked at without the lock */
+	struct list_head chunks;	/* of objects: stack.h */
+	struct list_head batches;	/* of spans */
+	bool some;			/* of these two, to be looked at without the lock */
 	unsigned int active;		/* markers that may have some */
-	wait_queue_head_t wait;		/* for spans, or for nobody to be active */
+	wait_queue_head_t wait;		/* for these, or for nobody to be active */
 };
 
-/* What a marker has; a batch is a chain by grey, known by its first span. */
+/* What a marker has; a batch is a chain of spans by grey, known by the first. */
 struct karena_hand {
+	struct karena_chunk *top;	/* of the stack, or NULL */
+	struct karena_chunk *spare;	/* an empty one, or NULL */
+	struct list_head chunks;	/* the rest of the stack, full ones */
 	struct list_head taken;		/* batches to be scanned */
 	struct list_head found;		/* full batches of spans that it has found grey */
 	struct karena_span *first;	/* batch in the making */
@@ -102,13 +108,17 @@ struct karena_root {
 
 /* queue.c */
 void karena_queue_init(struct karena_queue *queue);
+void karena_queue_begin(struct karena_queue *queue, u64 bytes);
 void karena_hand_init(struct karena_hand *hand);
 void karena_queue_shade(struct karena_queue *queue, struct karena_span *span);
 void karena_hand_add(struct karena_hand *hand, struct karena_span *span);
-void karena_queue_give(struct karena_queue *queue, struct karena_hand *hand);
 bool karena_queue_trade(struct karena_queue *queue, struct karena_hand *hand, unsigned int most);
+void karena_queue_share(struct karena_queue *queue, struct karena_hand *hand);
 bool karena_queue_has_some(struct karena_queue *queue);
 bool karena_queue_idle(struct karena_queue *queue);
+
+/* stack.c */
+void karena_stack_free(struct karena_queue *queue, struct karena_hand *hand);
 
 /* mark.c */
 int karena_markers_init(struct karena_gc *gc);

@@ -85,6 +85,8 @@ int karena_gc_init(struct karena_heap *heap)
 	if (!err)
 		err = karena_heap_take_tag(heap);
 	if (!err)
+		err = karena_shapes_init(heap);
+	if (!err)
 		err = karena_markers_init(gc);
 	if (!err)
 		err = init_workers(gc);

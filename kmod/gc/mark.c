@@ -4,14 +4,23 @@
  * many markers as there is time for.  An object is marked when it is found; it is
  * grey until the bit beside the mark says that it has been scanned.
  *
- * Nearly every step is a cache miss, so whatever the next steps read is prefetched
- * (Cher, Hosking and Vijaykumar, "Software prefetching for mark-sweep garbage
- * collection", ASPLOS 2004).  A reference waits in a ring for the one cache line
- * that it costs, the entry of its page with the marks (struct karena_page).  Spans
- * pass a short window: what is known of them, their marks, and their first grey
- * objects come before their turn does.  Grey objects of a span are scanned in the
- * order of their addresses, and their neighbours in the span are marked without
- * atomic operations, in a copy of the marks that is merged when the span is left.
+ * Nearly every step is a cache miss, so that whatever the next steps read is
+ * prefetched (Cher, Hosking and Vijaykumar, "Software prefetching for mark-sweep
+ * garbage collection", ASPLOS 2004), in turns: some objects come from the stack and
+ * are prefetched; meanwhile the references that were gathered before are looked up,
+ * and those to objects without a mark go on the stack; then the references of the
+ * new objects are gathered, and the one cache line that each of them costs, the
+ * entry of its page with the marks (struct karena_page), is prefetched.
+ *
+ * Where references mostly lead to neighbours, grey objects are queued by their
+ * spans, elsewhere one by one (queue.c); which of the two is looked at again all
+ * the time.  Of a span all grey objects are scanned, in the order of addresses, and
+ * others of it that they lead to are marked without atomic operations, in a copy of
+ * the marks that is merged when the span is left.  Spans pass a short window: what
+ * is known of them, their marks, and their first objects come before their turn.
+ *
+ * An object that was pushed is scanned once more if its span is queued for another
+ * one's sake.  It costs time, little of it, and does no harm.
  *
  * Spans stay while a cycle marks (karena_span_emptied()), so that they can be on a
  * queue, and their marks in the pagemap.  A word that is no reference may lead to a
@@ -23,9 +32,10 @@
 #include <linux/slab.h>
 #include <linux/ktime.h>
 
-#include "gc.h"
+#include "stack.h"
 
-#define RING		16u		/* references that wait for their entry */
+#define OBJECTS		16u		/* taken from the stack at a time */
+#define REFS		64u		/* gathered at a time */
 #define WINDOW		3u		/* spans that wait for their turn */
 #define AHEAD		8u		/* grey objects of a span that are prefetched */
 #define TAKE		8u		/* batches of spans taken at a time */
@@ -42,25 +52,56 @@ struct ref {
 	struct karena_page *page;
 };
 
+/* What following a reference needs, in registers. */
+struct cursor {
+	unsigned long base;		/* the heap's */
+	unsigned long npages;		/* of its map */
+	struct karena_leaf *const *leaf;
+	u32 nr;				/* of references gathered */
+	u32 near;			/* of these, those to neighbours */
+};
+
+/* A reference to an object that has no mark yet. */
+struct white {
+	struct karena_page *page;	/* first of the span */
+	unsigned long info;
+	unsigned long base;		/* of the span */
+	u32 index;
+};
+
+/* Objects that are on their way into the cache. */
+struct objects {
+	u32 nr;
+	u64 item[OBJECTS];
+};
+
 struct karena_marker {
 	struct mutex lock;		/* who works with it */
 	struct karena_gc *gc;
 	struct karena_pagemap *map;	/* copies of the heap's */
+	struct karena_shape **shapes;
 	unsigned long base;
 	unsigned long tag;
 
-	/* The span that is being scanned; bytes is 0 if it is none. */
-	unsigned long span_base;
-	unsigned long span_bytes;
-	bool dense;			/* the last one led to itself mostly */
-	u32 magic;
-	u32 at;				/* oldest in the ring */
+	struct objects batch[2];	/* to be scanned next, and after that: */
+	struct objects *next, *after;	/* these two */
+	u32 nr_refs;
+	struct ref refs[REFS];
+	struct white white[REFS + 1];	/* and one that is none */
+
+	/* The span that is being scanned. */
 	unsigned long marks[MAX_WORDS];	/* its marks, and those found meanwhile */
 	unsigned long seen[MAX_WORDS];	/* its marks, as they were read */
-	struct ref ring[RING];
+	bool dense;			/* the last one led to itself mostly */
 
 	struct karena_span *window[WINDOW];
 	struct karena_hand hand;
+	bool by_span;			/* how grey objects are queued */
+	u32 near;			/* references to neighbours lately */
+	u32 scanned;			/* objects lately */
+	u64 check;			/* scanned bytes at which to look at the clock */
+	u64 end;			/* of the slice */
+	bool over;			/* it is */
 	struct karena_mark_work work;
 };
 
@@ -69,7 +110,31 @@ static __always_inline size_t object_size(const struct karena_span *span)
 	return span->size ? span->size : span->large_size;
 }
 
-/* --- references --- */
+static __always_inline void count_objects(struct karena_marker *m, unsigned int n, size_t size)
+{
+	m->work.objects += n;
+	m->work.bytes += (u64)n * size;
+}
+
+static __always_inline u64 make_item(const struct karena_marker *m, unsigned long addr, u32 shape)
+{
+	return (u64)(addr - m->base) << KARENA_ITEM_SHIFT | shape;
+}
+
+static __always_inline unsigned long item_addr(const struct karena_marker *m, u64 item)
+{
+	return m->base + (item >> KARENA_ITEM_SHIFT);
+}
+
+static __always_inline const struct karena_shape *item_shape(struct karena_marker *m, u64 item)
+{
+	u32 nr = item & (BIT(KARENA_ITEM_SHIFT) - 1);
+
+	/* The block was there when the object was. */
+	return &READ_ONCE(m->shapes[nr / KARENA_SHAPE_BLOCK])[nr % KARENA_SHAPE_BLOCK];
+}
+
+/* --- marks --- */
 
 /*
  * An object of a span is grey: whether it is the caller's to queue.  The full
@@ -82,85 +147,116 @@ static __always_inline bool own_span(unsigned long *info)
 	       !test_and_set_bit(KARENA_INFO_QUEUED, info);
 }
 
-static __always_inline void queue_span(struct karena_marker *m, struct karena_span *span)
+/* An object is grey, and not on the stack. */
+static void queue_span(struct karena_marker *m, struct karena_span *span)
 {
-	karena_hand_add(&m->hand, span);
+	if (own_span(span->info))
+		karena_hand_add(&m->hand, span);
 }
 
-static __always_inline void count_object(struct karena_marker *m, size_t size)
+/* Marks an object; false if it was. */
+static bool mark_object(struct karena_span *span, u32 index)
 {
-	m->work.objects++;
-	m->work.bytes += size;
-}
-
-/*
- * Marks an object; whether its span is the caller's to queue.  What is not scanned
- * is counted here, and all else when it is.
- */
-static bool mark_object(struct karena_span *span, u32 index, bool *counts)
-{
-	*counts = false;
 	if (test_bit(index, span->mark) || test_and_set_bit(index, span->mark))
 		return false;
 	/* Large ones are scanned in pieces, from the first on. */
 	if (!span->size)
 		span->scan_at = 0;
-	*counts = test_bit(KARENA_INFO_NOSCAN, span->info);
-	return !*counts && own_span(span->info);
+	return true;
+}
+
+/* Whether an object that has been marked is on the stack; else its span is to be queued. */
+static __always_inline bool push_object(struct karena_marker *m, unsigned long addr, u32 shape)
+{
+	return !m->by_span && karena_push(&m->gc->queue, &m->hand, make_item(m, addr, shape));
 }
 
 /* The marks are not in the pagemap. */
 static noinline void mark_far(struct karena_marker *m, unsigned long word,
 			      struct karena_span *span)
 {
-	bool counts;
 	u32 index;
 
 	if (!span || span->heap != m->gc->heap || !span->mark)
 		return;
 	index = karena_span_index(span, word - span->base);
-	if (index >= span->nelems)
+	if (index >= span->nelems || !mark_object(span, index))
 		return;
-	if (mark_object(span, index, &counts))
+	count_objects(m, 1, object_size(span));
+	if (test_bit(KARENA_INFO_NOSCAN, span->info))
+		return;
+	if (!span->size || !push_object(m, span->base + (unsigned long)index * span->size,
+					span->central->shape))
 		queue_span(m, span);
-	else if (counts)
-		count_object(m, object_size(span));
 }
 
-/* The entry is there. */
-static __always_inline void mark_ref(struct karena_marker *m, struct ref ref)
+/* The object that a reference leads to, if it is one to a small object without a mark. */
+static __always_inline bool is_white(struct karena_marker *m, const struct ref *ref,
+				     struct white *white)
 {
-	struct karena_page *page = ref.page;
+	struct karena_page *page = ref->page;
 	unsigned long info, nr, offset;
-	u32 index;
+	u32 index, class;
 
-	if (!page)
-		return;
 	/*
 	 * Pairs with smp_store_release() in karena_pagemap_set(): a mark is set in
 	 * dependence of it, and the span looked at behind the full barrier of that.
 	 */
 	info = READ_ONCE(page->info);
-	if (info >> KARENA_INFO_TAG_SHIFT != m->tag)
-		return;
-	if (unlikely(info & BIT(KARENA_INFO_FAR))) {
+	if (unlikely((info & (KARENA_INFO_TAG | BIT(KARENA_INFO_FAR))) != m->tag)) {
 		/* As above; NULL if it has gone, then it was no reference. */
 		smp_rmb();
-		mark_far(m, ref.word, READ_ONCE(page->span));
-		return;
+		if ((info & KARENA_INFO_TAG) == m->tag)
+			mark_far(m, ref->word, READ_ONCE(page->span));
+		return false;
 	}
 	nr = FIELD_GET(KARENA_INFO_PAGE, info);
-	offset = (nr << KARENA_PAGE_SHIFT) + (ref.word & (KARENA_PAGE_SIZE - 1));
-	/* Or the tail's, which nobody looks at. */
-	index = offset * (u32)info >> 32;
+	class = FIELD_GET(KARENA_INFO_CLASS, info);
+	offset = (nr << KARENA_PAGE_SHIFT) + (ref->word & (KARENA_PAGE_SIZE - 1));
+	index = offset * karena_class_magic[class] >> 32;
+	if (unlikely(index >= karena_class_objects[class]))
+		return false;
 	page -= nr;
-	if (test_bit(index, page->mark) || test_and_set_bit(index, page->mark))
-		return;
-	if (info & BIT(KARENA_INFO_NOSCAN))
-		count_object(m, karena_class_size[FIELD_GET(KARENA_INFO_CLASS, info)]);
-	else if (own_span(&page->info))
-		queue_span(m, page->span);
+	*white = (struct white){ page, info, ref->word - offset, index };
+	return !test_bit(index, page->mark);
 }
+
+static __always_inline void mark_white(struct karena_marker *m, const struct white *white,
+				       struct karena_mark_work *work)
+{
+	unsigned long info = white->info;
+	u32 size;
+
+	if (unlikely(test_and_set_bit(white->index, white->page->mark)))
+		return;
+	size = karena_class_size[FIELD_GET(KARENA_INFO_CLASS, info)];
+	work->objects++;
+	work->bytes += size;
+	if (unlikely(info & BIT(KARENA_INFO_NOSCAN)))
+		return;
+	if (!push_object(m, white->base + white->index * size, FIELD_GET(KARENA_INFO_SHAPE, info)))
+		queue_span(m, white->page->span);
+}
+
+/*
+ * Looks up @n references that were gathered.  First those to objects with a mark
+ * are left out, without a branch that nobody could predict.
+ */
+static noinline void mark_refs(struct karena_marker *m, unsigned int n)
+{
+	struct karena_mark_work work = {};
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < n; i++)
+		nr += is_white(m, &m->refs[i], &m->white[nr]);
+	for (i = 0; i < nr; i++)
+		mark_white(m, &m->white[i], &work);
+	m->work.objects += work.objects;
+	m->work.bytes += work.bytes;
+	m->nr_refs = 0;
+}
+
+/* --- references --- */
 
 /* Outside of the linear mapping: a large object's, or none. */
 static noinline void follow_mapped(struct karena_marker *m, unsigned long word)
@@ -169,101 +265,169 @@ static noinline void follow_mapped(struct karena_marker *m, unsigned long word)
 		mark_far(m, word, karena_large_at(m->gc->heap, word));
 }
 
-/* A word that may be a reference. */
-static __always_inline void follow(struct karena_marker *m, unsigned long word)
+/* A word that may be a reference, in the object at @from. */
+static __always_inline void follow(struct karena_marker *m, struct cursor *c, unsigned long word,
+				   unsigned long from)
 {
+	unsigned long nr = (word - c->base) >> KARENA_PAGE_SHIFT;
+	struct karena_leaf *leaf = NULL;
 	struct karena_page *page;
-	struct ref *oldest;
-	struct ref ref;
-	u32 index;
 
 	if (!word)
 		return;
-	if (word - m->span_base < m->span_bytes) {
-		index = (word - m->span_base) * m->magic >> 32;
-		/* More of them, if they were allocated one after the other. */
-		prefetch((void *)word + DENSE_BYTES);
-		m->marks[index / BITS_PER_LONG] |= BIT(index % BITS_PER_LONG);
-		return;
-	}
-	page = karena_map_page(m->map, m->base, word);
-	if (unlikely(!page)) {
+	c->near += (word ^ from) < KARENA_PAGE_SIZE;
+	/* As in karena_map_page(). */
+	if (likely(nr < c->npages))
+		leaf = READ_ONCE(c->leaf[nr >> KARENA_LEAF_SHIFT]);
+	if (unlikely(!leaf)) {
 		follow_mapped(m, word);
 		return;
 	}
+	page = &leaf->page[nr & (KARENA_LEAF_PAGES - 1)];
 	prefetchw(page);
-	oldest = &m->ring[m->at++ % RING];
-	ref = *oldest;
-	*oldest = (struct ref){ word, page };
-	mark_ref(m, ref);
-}
-
-/* Empties the ring. */
-static void follow_rest(struct karena_marker *m)
-{
-	unsigned int i;
-
-	for (i = 0; i < RING; i++) {
-		mark_ref(m, m->ring[i]);
-		m->ring[i].page = NULL;
+	m->refs[c->nr++] = (struct ref){ word, page };
+	if (unlikely(c->nr == REFS)) {
+		mark_refs(m, REFS);
+		c->nr = 0;
 	}
 }
 
-/* --- objects --- */
-
-/* Its user may be writing, or even have freed it and got it again. */
-static __always_inline unsigned long read_word(const unsigned long *word)
+static __always_inline struct cursor get_cursor(const struct karena_marker *m)
 {
-	/* What it reads was there, now or a little ago, or leads nowhere. */
-	return data_race(READ_ONCE(*word));
+	return (struct cursor){
+		.base = m->base, .npages = m->map->npages, .leaf = m->map->leaf,
+		.nr = m->nr_refs, .near = m->near,
+	};
 }
 
-static __always_inline void scan_mask(struct karena_marker *m, const struct karena_layout *layout,
-				      unsigned long addr, unsigned long end)
+static __always_inline void put_cursor(struct karena_marker *m, const struct cursor *c)
+{
+	m->nr_refs = c->nr;
+	m->near = c->near;
+}
+
+/* Its user may be writing, or even have freed it and got it again. */
+static __always_inline unsigned long read_word(unsigned long addr)
+{
+	/* What it reads was there, now or a little ago, or leads nowhere. */
+	return data_race(READ_ONCE(*(unsigned long *)addr));
+}
+
+/* Any layout but the most usual one. */
+static noinline void scan_other(struct karena_marker *m, const struct karena_layout *layout,
+				unsigned long addr, unsigned long end)
+{
+	struct cursor c = get_cursor(m);
+	u32 i;
+
+	if (layout->kind == KARENA_LAYOUT_CONSERVATIVE)
+		for (; addr < end; addr += sizeof(long))
+			follow(m, &c, read_word(addr), addr);
+	else if (layout->kind == KARENA_LAYOUT_OFFSETS)
+		for (; addr + layout->size <= end; addr += layout->size)
+			for (i = 0; i < layout->nr; i++)
+				follow(m, &c, read_word(addr + layout->offset[i] * sizeof(long)),
+				       addr);
+	put_cursor(m, &c);
+}
+
+static __always_inline void scan(struct karena_marker *m, struct cursor *c,
+				 const struct karena_layout *layout,
+				 unsigned long addr, unsigned long end)
 {
 	u64 mask;
 
+	if (unlikely(layout->kind != KARENA_LAYOUT_MASK)) {
+		put_cursor(m, c);
+		scan_other(m, layout, addr, end);
+		*c = get_cursor(m);
+		return;
+	}
 	for (; addr + layout->size <= end; addr += layout->size)
 		for (mask = layout->mask; mask; mask &= mask - 1)
-			follow(m, read_word((unsigned long *)addr + __ffs64(mask)));
+			follow(m, c, read_word(addr + __ffs64(mask) * sizeof(long)), addr);
 }
 
-static void scan_offsets(struct karena_marker *m, const struct karena_layout *layout,
-			 unsigned long addr, unsigned long end)
-{
-	u32 i;
+/* --- objects from the stack --- */
 
-	for (; addr + layout->size <= end; addr += layout->size)
-		for (i = 0; i < layout->nr; i++)
-			follow(m, read_word((unsigned long *)addr + layout->offset[i]));
+static void gather_refs(struct karena_marker *m, struct objects *objects)
+{
+	struct cursor c = get_cursor(m);
+	const struct karena_shape *shape;
+	unsigned long addr;
+	unsigned int i;
+
+	for (i = 0; i < objects->nr; i++) {
+		addr = item_addr(m, objects->item[i]);
+		shape = item_shape(m, objects->item[i]);
+		m->work.scanned += shape->size;
+		scan(m, &c, shape->layout, addr, addr + shape->size);
+	}
+	m->scanned += objects->nr;
+	objects->nr = 0;
+	put_cursor(m, &c);
 }
 
-static void scan_words(struct karena_marker *m, unsigned long addr, unsigned long end)
+/* The batch after the next one, on its way to the cache. */
+static void take_objects(struct karena_marker *m, struct objects *objects)
 {
-	for (; addr < end; addr += sizeof(long))
-		follow(m, read_word((unsigned long *)addr));
+	unsigned int n;
+	u64 item;
+
+	for (n = 0; n < OBJECTS; n++) {
+		item = karena_pop(&m->gc->queue, &m->hand);
+		if (!item)
+			break;
+		/* For one use: entries are to stay in the cache. */
+		__builtin_prefetch((void *)item_addr(m, item), 0, 0);
+		objects->item[n] = item;
+	}
+	objects->nr = n;
 }
 
-static __always_inline void scan(struct karena_marker *m, const struct karena_layout *layout,
-				 unsigned long addr, unsigned long end)
+static bool has_objects(struct karena_marker *m)
 {
-	if (likely(layout->kind == KARENA_LAYOUT_MASK))
-		scan_mask(m, layout, addr, end);
-	else if (layout->kind == KARENA_LAYOUT_CONSERVATIVE)
-		scan_words(m, addr, end);
-	else if (layout->kind == KARENA_LAYOUT_OFFSETS)
-		scan_offsets(m, layout, addr, end);
+	return m->batch[0].nr || m->batch[1].nr || karena_has_objects(&m->hand);
+}
+
+/*
+ * Scans objects until there are none, or it is time to look around.  What one batch
+ * leads to is on its way while the other is scanned.
+ */
+static void scan_objects(struct karena_marker *m)
+{
+	do {
+		swap(m->next, m->after);
+		take_objects(m, m->after);
+		gather_refs(m, m->next);
+		mark_refs(m, m->nr_refs);
+	} while (m->work.scanned < m->check && has_objects(m));
+}
+
+/* Puts what is to be scanned soon back on the stack. */
+static void unfill(struct karena_marker *m)
+{
+	struct objects *batch;
+	struct karena_span *span;
+	unsigned long addr;
+
+	for (batch = m->batch; batch < m->batch + ARRAY_SIZE(m->batch); batch++) {
+		while (batch->nr) {
+			addr = item_addr(m, batch->item[--batch->nr]);
+			if (karena_push(&m->gc->queue, &m->hand, batch->item[batch->nr]))
+				continue;
+			span = karena_map_span(m->map, m->base, addr);
+			queue_span(m, span);
+		}
+	}
 }
 
 /* --- spans --- */
 
-/* A word of the marks, without those of the tail behind the last object. */
-static unsigned long read_marks(const struct karena_span *span, unsigned int word)
+static unsigned long grey_bits(const struct karena_span *span, unsigned int word)
 {
-	unsigned int left = span->nelems - word * BITS_PER_LONG;
-
 	/* Set by anybody, at any time. */
-	return READ_ONCE(span->mark[word]) & (left < BITS_PER_LONG ? BIT(left) - 1 : ~0UL);
+	return READ_ONCE(span->mark[word]) & ~span->scanned[word];
 }
 
 static bool has_grey(struct karena_span *span)
@@ -271,7 +435,7 @@ static bool has_grey(struct karena_span *span)
 	unsigned int word;
 
 	for (word = 0; word < BITS_TO_LONGS(span->nelems); word++)
-		if (read_marks(span, word) & ~span->scanned[word])
+		if (grey_bits(span, word))
 			return true;
 	return false;
 }
@@ -282,7 +446,7 @@ static void release_span(struct karena_marker *m, struct karena_span *span)
 	clear_bit(KARENA_INFO_QUEUED, span->info);
 	/* Pairs with the setting of a mark before own_span(). */
 	smp_mb__after_atomic();
-	if (has_grey(span) && own_span(span->info))
+	if (has_grey(span))
 		queue_span(m, span);
 }
 
@@ -292,28 +456,67 @@ static void scan_piece(struct karena_marker *m, struct karena_span *span)
 	unsigned long element = max_t(u32, span->layout->size, sizeof(long));
 	size_t piece = max_t(size_t, rounddown(PIECE, element), element);
 	size_t begin = span->scan_at, end = min(begin + piece, span->large_size);
+	struct cursor c = get_cursor(m);
 
-	if (!begin)
-		count_object(m, span->large_size);
 	span->scan_at = end;
 	if (end < span->large_size) {
-		queue_span(m, span);
-		karena_queue_give(&m->gc->queue, &m->hand);
+		karena_hand_add(&m->hand, span);
+		karena_queue_share(&m->gc->queue, &m->hand);
 	} else {
 		*span->scanned = 1;
 		release_span(m, span);
 	}
-	scan(m, span->layout, span->base + begin, span->base + end);
 	m->work.scanned += end - begin;
+	m->scanned++;
+	scan(m, &c, span->layout, span->base + begin, span->base + end);
+	put_cursor(m, &c);
+}
+
+/* A reference in a span that is being scanned: to an object of it, or not. */
+static __always_inline void follow_in(struct karena_marker *m, struct cursor *c,
+				      const struct karena_span *span, unsigned long bytes,
+				      unsigned long word)
+{
+	unsigned long offset = word - span->base;
+	u32 index;
+
+	if (offset >= bytes) {
+		follow(m, c, word, span->base);
+		return;
+	}
+	index = offset * span->magic >> 32;
+	/* More of them, if they were allocated one after the other. */
+	prefetch((void *)word + DENSE_BYTES);
+	m->marks[index / BITS_PER_LONG] |= BIT(index % BITS_PER_LONG);
+	c->near++;
+}
+
+static __always_inline void scan_in(struct karena_marker *m, struct cursor *c,
+				    const struct karena_span *span, unsigned long bytes,
+				    unsigned long addr)
+{
+	const struct karena_layout *layout = span->layout;
+	unsigned long end = addr + span->size;
+	u64 mask;
+
+	if (unlikely(layout->kind != KARENA_LAYOUT_MASK)) {
+		scan(m, c, layout, addr, end);
+		return;
+	}
+	for (; addr + layout->size <= end; addr += layout->size)
+		for (mask = layout->mask; mask; mask &= mask - 1)
+			follow_in(m, c, span, bytes,
+				  read_word(addr + __ffs64(mask) * sizeof(long)));
 }
 
 /* The grey objects of one word of the marks, and what they add to it. */
-static void scan_grey(struct karena_marker *m, struct karena_span *span, unsigned int word)
+static __always_inline void scan_grey(struct karena_marker *m, struct cursor *c,
+				      struct karena_span *span, unsigned int word)
 {
 	unsigned long base = span->base + (unsigned long)word * BITS_PER_LONG * span->size;
+	unsigned long bytes = (unsigned long)span->nelems * span->size;
 	unsigned long scanned = span->scanned[word], bits = m->marks[word] & ~scanned;
-	const struct karena_layout *layout = span->layout;
-	unsigned long ahead = bits, addr;
+	unsigned long ahead = bits;
 	unsigned int i;
 
 	for (i = 0; ahead && i < AHEAD; i++, ahead &= ahead - 1)
@@ -324,13 +527,11 @@ static void scan_grey(struct karena_marker *m, struct karena_span *span, unsigne
 			ahead &= ahead - 1;
 		}
 		scanned |= bits & -bits;
-		addr = base + __ffs(bits) * span->size;
-		scan(m, layout, addr, addr + span->size);
+		scan_in(m, c, span, bytes, base + __ffs(bits) * span->size);
 	}
 	i = hweight_long(scanned & ~span->scanned[word]);
-	m->work.objects += i;
 	m->work.scanned += i * span->size;
-	m->work.bytes += i * span->size;
+	m->scanned += i;
 	span->scanned[word] = scanned;
 }
 
@@ -344,29 +545,45 @@ static bool has_more(struct karena_marker *m, struct karena_span *span, unsigned
 	return false;
 }
 
+/* The marks of neighbours become everybody's. */
+static void merge_marks(struct karena_marker *m, struct karena_span *span, unsigned int word)
+{
+	unsigned long bits = m->marks[word] & ~m->seen[word];
+
+	if (!bits)
+		return;
+	bits &= ~atomic_long_fetch_or(bits, (atomic_long_t *)&span->mark[word]);
+	count_objects(m, hweight_long(bits), span->size);
+}
+
 static void scan_span(struct karena_marker *m, struct karena_span *span)
 {
 	unsigned int words = BITS_TO_LONGS(span->nelems), word, grey = 0;
-	u64 before = m->work.objects;
+	struct cursor c = get_cursor(m);
+	u64 before = m->work.scanned;
 
 	for (word = 0; word < words; word++) {
-		m->marks[word] = m->seen[word] = read_marks(span, word);
+		m->seen[word] = READ_ONCE(span->mark[word]);
+		m->marks[word] = m->seen[word];
 		grey += hweight_long(m->seen[word] & ~span->scanned[word]);
 	}
-	m->span_base = span->base;
-	m->span_bytes = (unsigned long)span->nelems * span->size;
-	m->magic = span->magic;
 	do {
 		for (word = 0; word < words; word++)
-			scan_grey(m, span, word);
+			scan_grey(m, &c, span, word);
 	} while (has_more(m, span, words));
-	m->span_bytes = 0;
-	m->dense = m->work.objects - before > DENSE * grey;
+	put_cursor(m, &c);
+	m->dense = m->work.scanned - before > (u64)DENSE * grey * span->size;
 	for (word = 0; word < words; word++)
-		if (m->marks[word] != m->seen[word])
-			atomic_long_or(m->marks[word] & ~m->seen[word],
-				       (atomic_long_t *)&span->mark[word]);
+		merge_marks(m, span, word);
 	release_span(m, span);
+}
+
+static void scan_any(struct karena_marker *m, struct karena_span *span)
+{
+	if (span->size)
+		scan_span(m, span);
+	else
+		scan_piece(m, span);
 }
 
 /* --- the window: what spans need comes before their turn --- */
@@ -424,13 +641,12 @@ static struct karena_span *next_span(struct karena_marker *m)
 	return span;
 }
 
-static bool fill_window(struct karena_marker *m)
+static void fill_window(struct karena_marker *m)
 {
 	unsigned int i;
 
 	for (i = 0; i < WINDOW; i++)
 		next_span(m);
-	return m->window[0];
 }
 
 /* What is in the window, and behind it in its batch, is a batch to be taken. */
@@ -446,29 +662,47 @@ static void empty_window(struct karena_marker *m)
 	memset(w, 0, sizeof(m->window));
 }
 
-/* Scans what has been taken, or until it is @end; false in that case. */
-static bool scan_taken(struct karena_marker *m, u64 end)
-{
-	u64 check = m->work.scanned + CHECK;
-	struct karena_span *span;
+/* --- slices --- */
 
-	if (!fill_window(m))
-		return true;
-	while ((span = next_span(m))) {
-		if (span->size)
-			scan_span(m, span);
-		else
-			scan_piece(m, span);
-		if (m->work.scanned < check)
-			continue;
-		if (ktime_get_mono_fast_ns() >= end)
-			return false;
-		check = m->work.scanned + CHECK;
-	}
-	return true;
+/* Looks after itself and others from time to time. */
+static void check(struct karena_marker *m)
+{
+	struct karena_queue *queue = &m->gc->queue;
+
+	m->check = m->work.scanned + CHECK;
+	m->by_span = 2 * m->near > m->scanned;
+	m->near = 0;
+	m->scanned = 0;
+	/* Hints: somebody who waits may have what this one keeps. */
+	if (waitqueue_active(&queue->wait) && !READ_ONCE(queue->some))
+		karena_queue_share(queue, &m->hand);
+	m->over = ktime_get_mono_fast_ns() >= m->end;
 }
 
-/* --- slices --- */
+/* Scans what has been taken, and what it leads to; false if the slice is over before. */
+static bool scan_taken(struct karena_marker *m)
+{
+	struct karena_span *span;
+
+	fill_window(m);
+	while (!m->over) {
+		if (m->work.scanned >= m->check)
+			check(m);
+		if (has_objects(m)) {
+			scan_objects(m);
+			continue;
+		}
+		span = next_span(m);
+		if (span) {
+			scan_any(m, span);
+			continue;
+		}
+		mark_refs(m, m->nr_refs);
+		if (!has_objects(m))
+			break;
+	}
+	return !m->over;
+}
 
 /* A marker that nobody uses. */
 static struct karena_marker *get_marker(struct karena_gc *gc)
@@ -496,15 +730,21 @@ bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work
 	if (!m)
 		return false;
 	m->work = *work;
+	m->check = CHECK;
+	m->end = end;
+	m->over = false;
 	rcu_read_lock();
 	while (more && karena_queue_trade(&gc->queue, &m->hand, TAKE)) {
 		some = true;
-		more = scan_taken(m, end);
-		follow_rest(m);
+		more = scan_taken(m);
 	}
-	empty_window(m);
-	if (some)
+	if (!more) {
+		mark_refs(m, m->nr_refs);
+		unfill(m);
+		empty_window(m);
 		karena_queue_trade(&gc->queue, &m->hand, 0);
+	}
+	karena_stack_free(&gc->queue, &m->hand);
 	rcu_read_unlock();
 	*work = m->work;
 	mutex_unlock(&m->lock);
@@ -531,17 +771,17 @@ struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long w
 void karena_shade(struct karena_gc *gc, unsigned long word)
 {
 	struct karena_span *span;
-	bool counts;
 	u32 index;
 
 	if (!word)
 		return;
 	rcu_read_lock();
 	span = karena_find_object(gc->heap, word, &index);
-	if (span && mark_object(span, index, &counts))
-		karena_queue_shade(&gc->queue, span);
-	else if (span && counts)
+	if (span && mark_object(span, index)) {
 		atomic64_add(object_size(span), &gc->shaded_bytes);
+		if (!test_bit(KARENA_INFO_NOSCAN, span->info) && own_span(span->info))
+			karena_queue_shade(&gc->queue, span);
+	}
 	rcu_read_unlock();
 }
 
@@ -562,7 +802,10 @@ int karena_markers_init(struct karena_gc *gc)
 		m->gc = gc;
 		m->map = gc->heap->map;
 		m->base = gc->heap->base;
-		m->tag = gc->heap->tag;
+		m->tag = FIELD_PREP(KARENA_INFO_TAG, gc->heap->tag);
+		m->shapes = gc->heap->shapes;
+		m->next = &m->batch[0];
+		m->after = &m->batch[1];
 	}
 	return 0;
 }

@@ -160,6 +160,7 @@ static void search_roots(struct search *s)
 
 	xa_for_each(&s->gc->roots, index, root)
 		for (i = 0; i < root->nr; i++) {
+			/* As in search(). */
 			visit(s, data_race(READ_ONCE(((unsigned long *)root->start)[i])));
 			search(s);
 		}
