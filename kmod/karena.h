@@ -165,7 +165,12 @@ struct karena_gc_params {
  * @cycles: complete ones
  * @slices: stretches of marking, assists among them
  * @assists: those done by allocations
+ * @late: slices that took longer than they were given, by the clock on the wall
+ * @ticked: of these, those in which a timer tick fell
  * @mark_ns: nanoseconds of marking, all workers together
+ * @snapshot_ns: nanoseconds until marking could begin, by the clock on the wall
+ * @marking_ns: the same for marking
+ * @sweep_ns: the same for sweeping
  * @assist_ns: of it, by allocations
  * @marked_objects: found alive, in all cycles; but for those that roots refer to
  * @marked_bytes: their bytes, and of those
@@ -180,7 +185,12 @@ struct karena_gc_stats {
 	u64 cycles;
 	u64 slices;
 	u64 assists;
+	u64 late;
+	u64 ticked;
 	u64 mark_ns;
+	u64 snapshot_ns;
+	u64 marking_ns;
+	u64 sweep_ns;
 	u64 assist_ns;
 	u64 marked_objects;
 	u64 marked_bytes;

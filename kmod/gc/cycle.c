@@ -48,18 +48,31 @@ static unsigned int slice_bucket(u64 ns)
 	return us ? min_t(unsigned int, ilog2(us) + 1, KARENA_SLICE_BUCKETS - 1) : 0;
 }
 
-static void count_slice(struct karena_gc *gc, u64 ns, const struct karena_mark_work *work,
-			bool assist)
+/* What a slice was to be, and was. */
+struct slice {
+	u64 budget;			/* ns */
+	u64 begin;
+	unsigned long jiffies;		/* at the begin */
+	bool assist;
+	struct karena_mark_work work;
+};
+
+static void count_slice(struct karena_gc *gc, const struct slice *slice)
 {
+	u64 ns = ktime_get_mono_fast_ns() - slice->begin;
+	bool late = ns > slice->budget;
+
 	spin_lock(&gc->stats_lock);
 	gc->stats.slices++;
-	gc->stats.assists += assist;
+	gc->stats.assists += slice->assist;
+	gc->stats.late += late;
+	gc->stats.ticked += late && slice->jiffies != jiffies;
 	gc->stats.mark_ns += ns;
-	gc->stats.assist_ns += assist ? ns : 0;
+	gc->stats.assist_ns += slice->assist ? ns : 0;
 	gc->stats.slice_us[slice_bucket(ns)]++;
-	gc->marked.objects += work->objects;
-	gc->marked.bytes += work->bytes;
-	gc->marked.scanned += work->scanned;
+	gc->marked.objects += slice->work.objects;
+	gc->marked.bytes += slice->work.bytes;
+	gc->marked.scanned += slice->work.scanned;
 	karena_limiter_count(gc, ns);
 	spin_unlock(&gc->stats_lock);
 }
@@ -67,16 +80,16 @@ static void count_slice(struct karena_gc *gc, u64 ns, const struct karena_mark_w
 /* Marks for a while; false if there was nothing to do. */
 bool karena_slice(struct karena_gc *gc, u64 budget, bool assist)
 {
-	struct karena_mark_work work;
-	u64 begin = ktime_get_mono_fast_ns();
-	bool some;
+	struct slice slice = {
+		.budget = budget, .begin = ktime_get_mono_fast_ns(), .jiffies = jiffies,
+		.assist = assist,
+	};
 
-	some = karena_mark_slice(gc, budget, &work);
-	if (!some)
+	if (!karena_mark_slice(gc, budget, &slice.work))
 		return false;
 	if (!assist)
-		atomic64_add(work.scanned, &gc->credit);
-	count_slice(gc, ktime_get_mono_fast_ns() - begin, &work, assist);
+		atomic64_add(slice.work.scanned, &gc->credit);
+	count_slice(gc, &slice);
 	return true;
 }
 
@@ -171,6 +184,23 @@ static void sweep_all(struct karena_gc *gc)
 		cond_resched();
 }
 
+/* As long as it takes, or soon if somebody waits for the cycle. */
+static void wait_for_sections(struct karena_gc *gc)
+{
+	if (atomic_read(&gc->waiters))
+		synchronize_srcu_expedited(&gc->sections);
+	else
+		synchronize_srcu(&gc->sections);
+}
+
+static void wait_for_readers(struct karena_gc *gc)
+{
+	if (atomic_read(&gc->waiters))
+		synchronize_rcu_expedited();
+	else
+		synchronize_rcu();
+}
+
 static void begin(struct karena_gc *gc)
 {
 	struct karena_heap *heap = gc->heap;
@@ -179,7 +209,7 @@ static void begin(struct karena_gc *gc)
 	atomic64_set(&gc->shaded_bytes, 0);
 	gc->marked = (struct karena_mark_work){};
 	WRITE_ONCE(heap->head.phase, KARENA_MARK);
-	synchronize_srcu(&gc->sections);
+	wait_for_sections(gc);
 	karena_at(heap, KARENA_POINT_PHASE);
 	/* Who reaps now sees the phase, and who did before is done. */
 	mutex_lock(&heap->reap_lock);
@@ -188,7 +218,7 @@ static void begin(struct karena_gc *gc)
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_caches_drain(heap);
 	karena_at(heap, KARENA_POINT_DRAINED);
-	synchronize_srcu(&gc->sections);
+	wait_for_sections(gc);
 	/* What those sections had filled from spans before, and put away since. */
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_depots_drain(heap);
@@ -223,7 +253,7 @@ static void mark(struct karena_gc *gc)
 	start_workers(gc);
 	do {
 		mark_all(gc);
-		synchronize_rcu();
+		wait_for_readers(gc);
 	} while (!karena_queue_idle(&gc->queue));
 	stop_workers(gc);
 }
@@ -244,7 +274,7 @@ static void end(struct karena_gc *gc)
 	 * Whoever has seen it mark and is about to set a mark does so before a span
 	 * is swept: a mark that came later would hide its object from the next cycle.
 	 */
-	synchronize_srcu(&gc->sections);
+	wait_for_sections(gc);
 	karena_sweep_begin(heap);
 	karena_at(heap, KARENA_POINT_SWEEP);
 	karena_pacer_end(gc, marked);
@@ -253,6 +283,17 @@ static void end(struct karena_gc *gc)
 	gc->stats.marked_bytes += marked;
 	spin_unlock(&gc->stats_lock);
 	queue_work(system_dfl_wq, &heap->trim_work);
+}
+
+/* A cycle ended; @t: when it began, marked, swept, and now. */
+static void count_cycle(struct karena_gc *gc, const u64 *t)
+{
+	spin_lock(&gc->stats_lock);
+	gc->stats.cycles++;
+	gc->stats.snapshot_ns += t[1] - t[0];
+	gc->stats.marking_ns += t[2] - t[1];
+	gc->stats.sweep_ns += t[3] - t[2];
+	spin_unlock(&gc->stats_lock);
 }
 
 static void run_cycle(struct karena_gc *gc)
@@ -275,7 +316,7 @@ static void run_cycle(struct karena_gc *gc)
 	sweep_all(gc);
 	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
 	t[3] = ktime_get_mono_fast_ns();
-	gc->stats.cycles++;
+	count_cycle(gc, t);
 	if (gc->params.trace)
 		karena_gc_trace(gc, t, before);
 }

@@ -43,7 +43,7 @@
 #define DENSE		2u		/* more than so often its objects led to others of it */
 #define CHECK		SZ_8K		/* bytes scanned between looks at the clock */
 #define PIECE		SZ_32K		/* of a large object, scanned at a stretch */
-#define MARGIN		8u		/* of a slice, for the time between looks: an eighth */
+#define MARGIN		4u		/* of a slice, for the time between looks: an eighth */
 #define MAX_WORDS	BITS_TO_LONGS(KARENA_PAGE_SIZE / 8)	/* of a span's marks */
 
 /* A word that may be a reference, and the entry of its page. */

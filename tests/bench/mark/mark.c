@@ -95,20 +95,9 @@ static int cmp_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Slices up to 128 us, of a thousand. */
-static u64 in_time(const struct karena_gc_stats *stats)
-{
-	u64 good = 0;
-	unsigned int i;
-
-	for (i = 0; i <= 7; i++)
-		good += stats->slice_us[i];
-	return stats->slices ? good * 10000 / stats->slices : 0;
-}
-
 static void measure(struct world *w, const char *name, unsigned int workers)
 {
-	u64 cpu[MAX_RUNS], wall[MAX_RUNS], begin, n;
+	u64 cpu[MAX_RUNS], wall[MAX_RUNS], slices = 0, late = 0, ticked = 0, n;
 	struct karena_gc_stats before, after = {};
 	struct karena_gc_params params;
 	unsigned int i, many = clamp(runs, 1u, (unsigned int)MAX_RUNS);
@@ -119,19 +108,21 @@ static void measure(struct world *w, const char *name, unsigned int workers)
 	karena_gc_set(w->heap, &params);
 	for (i = 0; i < many; i++) {
 		karena_gc_stats(w->heap, &before);
-		begin = ktime_get_ns();
 		karena_collect(w->heap, true);
-		wall[i] = ktime_get_ns() - begin;
 		karena_gc_stats(w->heap, &after);
+		wall[i] = after.marking_ns - before.marking_ns;
 		n = max(after.marked_objects - before.marked_objects, 1ULL);
+		slices += after.slices - before.slices;
+		late += after.late - before.late;
+		ticked += after.ticked - before.ticked;
 		cpu[i] = (after.mark_ns - before.mark_ns) * 1000 / n;
 	}
 	sort(cpu, many, sizeof(u64), cmp_u64, NULL);
 	sort(wall, many, sizeof(u64), cmp_u64, NULL);
-	pr_info("mark name=%s workers=%u runs=%u objects=%llu cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu wall_min=%llu wall_max=%llu slices=%llu in_time=%llu\n",
+	pr_info("mark name=%s workers=%u runs=%u objects=%llu cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu wall_min=%llu wall_max=%llu slices=%llu late=%llu ticked=%llu\n",
 		name, workers, many, n, cpu[many / 2], cpu[0], cpu[many - 1],
 		wall[many / 2] / 1000, wall[0] / 1000, wall[many - 1] / 1000,
-		after.slices, in_time(&after));
+		slices, late, ticked);
 }
 
 static int run_graph(const char *name, int (*build)(struct world *))
