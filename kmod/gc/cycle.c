@@ -66,7 +66,7 @@ static void count_slice(struct karena_gc *gc, const struct slice *slice)
 	gc->stats.slices++;
 	gc->stats.assists += slice->assist;
 	gc->stats.late += late;
-	gc->stats.ticked += late && slice->jiffies != jiffies;
+	gc->stats.ticked += late && time_after(jiffies, slice->jiffies);
 	gc->stats.mark_ns += ns;
 	gc->stats.assist_ns += slice->assist ? ns : 0;
 	gc->stats.slice_us[slice_bucket(ns)]++;

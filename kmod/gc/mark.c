@@ -59,6 +59,10 @@ struct cursor {
 	struct karena_leaf *const *leaf;
 	u32 nr;				/* of references gathered */
 	u32 near;			/* of these, those to neighbours */
+
+	/* Of the span that is being scanned. */
+	u32 word;			/* of its marks */
+	unsigned long marks;		/* that word */
 };
 
 /* A reference to an object that has no mark yet. */
@@ -340,7 +344,8 @@ static __always_inline void scan(struct karena_marker *m, struct cursor *c,
 	if (unlikely(layout->kind != KARENA_LAYOUT_MASK)) {
 		put_cursor(m, c);
 		scan_other(m, layout, addr, end);
-		*c = get_cursor(m);
+		c->nr = m->nr_refs;
+		c->near = m->near;
 		return;
 	}
 	for (; addr + layout->size <= end; addr += layout->size)
@@ -487,8 +492,11 @@ static __always_inline void follow_in(struct karena_marker *m, struct cursor *c,
 	index = offset * span->magic >> 32;
 	/* More of them, if they were allocated one after the other. */
 	prefetch((void *)word + DENSE_BYTES);
-	m->marks[index / BITS_PER_LONG] |= BIT(index % BITS_PER_LONG);
 	c->near++;
+	if (index / BITS_PER_LONG == c->word)
+		c->marks |= BIT(index % BITS_PER_LONG);
+	else
+		m->marks[index / BITS_PER_LONG] |= BIT(index % BITS_PER_LONG);
 }
 
 static __always_inline void scan_in(struct karena_marker *m, struct cursor *c,
@@ -519,9 +527,11 @@ static __always_inline void scan_grey(struct karena_marker *m, struct cursor *c,
 	unsigned long ahead = bits;
 	unsigned int i;
 
+	c->word = word;
+	c->marks = m->marks[word];
 	for (i = 0; ahead && i < AHEAD; i++, ahead &= ahead - 1)
 		prefetch((void *)(base + __ffs(ahead) * span->size));
-	for (; bits; bits = m->marks[word] & ~scanned) {
+	for (; bits; bits = c->marks & ~scanned) {
 		if (ahead) {
 			prefetch((void *)(base + __ffs(ahead) * span->size));
 			ahead &= ahead - 1;
@@ -529,6 +539,7 @@ static __always_inline void scan_grey(struct karena_marker *m, struct cursor *c,
 		scanned |= bits & -bits;
 		scan_in(m, c, span, bytes, base + __ffs(bits) * span->size);
 	}
+	m->marks[word] = c->marks;
 	i = hweight_long(scanned & ~span->scanned[word]);
 	m->work.scanned += i * span->size;
 	m->scanned += i;

@@ -19,9 +19,9 @@
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "kmod/karena.h"
+#include "tests/bench/bench.h"
 
 static unsigned int runs = 7;
 module_param(runs, uint, 0444);
@@ -32,7 +32,6 @@ module_param(millis, uint, 0444);
 MODULE_PARM_DESC(millis, "length of a measurement in milliseconds, about (10)");
 
 #define MAX_BATCH	4096
-#define MAX_RUNS	64
 #define MAX_THREADS	2
 
 enum side { KARENA, PEER, NR_SIDES };
@@ -278,13 +277,6 @@ static u64 run_together(struct work *works, const body_fn *bodies, unsigned int 
 	return ns;
 }
 
-static int cmp_u64(const void *a, const void *b)
-{
-	u64 x = *(const u64 *)a, y = *(const u64 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void reset_ring(struct work *works)
 {
 	memset(works->ring, 0, sizeof(*works->ring));
@@ -382,7 +374,7 @@ static void report_memory(struct work *w)
 
 static void run_case(struct work *works, const struct bench_case *c)
 {
-	static u64 ps[NR_SIDES][MAX_RUNS];
+	static struct series ps[NR_SIDES];
 	unsigned int i, n = clamp(runs, 1u, (unsigned int)MAX_RUNS);
 	enum side who;
 
@@ -391,13 +383,15 @@ static void run_case(struct work *works, const struct bench_case *c)
 	calibrate(works, c);
 	for (i = 0; i < n; i++)
 		for (who = 0; who < NR_SIDES; who++)
-			ps[(who + i) % NR_SIDES][i] = measure(works, c, (who + i) % NR_SIDES);
-	for (who = 0; who < NR_SIDES; who++)
-		sort(ps[who], n, sizeof(u64), cmp_u64, NULL);
+			ps[(who + i) % NR_SIDES].value[i] = measure(works, c, (who + i) % NR_SIDES);
+	for (who = 0; who < NR_SIDES; who++) {
+		ps[who].nr = n;
+		series_sort(&ps[who]);
+	}
 	pr_info("case name=%s size=%u zero=%d runs=%u karena=%llu karena_min=%llu karena_max=%llu peer=%llu peer_min=%llu peer_max=%llu\n",
 		c->name, works->size, works->zero, n,
-		ps[KARENA][n / 2], ps[KARENA][0], ps[KARENA][n - 1],
-		ps[PEER][n / 2], ps[PEER][0], ps[PEER][n - 1]);
+		ps[KARENA].median, ps[KARENA].least, ps[KARENA].most,
+		ps[PEER].median, ps[PEER].least, ps[PEER].most);
 }
 
 static void set_order(struct work *w, bool shuffled, unsigned int batch)

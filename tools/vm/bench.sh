@@ -7,6 +7,9 @@
 #
 #   slab    the module against kmem_cache, on UML at native speed and on the
 #           stock Debian 6.1
+#   mark    the collector against Boehm's and Go's, on this machine and on UML,
+#           whose memory is in huge pages if this user may ask for them, as the
+#           linear mapping of other kernels is
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -16,28 +19,59 @@
 json=$KARENA_BUILD/bench.jsonl
 missed=0
 
-# in_machine NAME KERNEL: kernel benchmark NAME, whose results are in the log.
-# Debian's kernels zero all memory at its allocation; what is compared without
-# zeroing is to be without.
+# in_machine NAME KERNEL OPTIONS...: loads kernel benchmark NAME; its results are
+# in the log, whose name it prints.  Debian's kernels zero all memory at its
+# allocation; what is compared without zeroing is to be without.
 in_machine() {
 	local name=$1 kernel=$2 run=bench-$1-$2
+	shift 2
 	"$KARENA_VM/build.sh" "$kernel" >/dev/null
 	say "benchmark $name on $kernel"
-	"$KARENA_VM/run.sh" --name "$run" --memory 2G --timeout 1800 \
+	"$KARENA_VM/run.sh" --name "$run" --memory 2G --timeout 1800 "$@" \
 		--append "init_on_alloc=0" "$kernel" -- \
-		"$KARENA_VM/guest.sh" bench >&2 || exit 1
-	echo "$name on $kernel"
-	awk -v machine="$kernel" -v json="$json" -f "$KARENA_TOP/tests/bench/report.awk" \
-		"$KARENA_BUILD/vm/logs/$run.kernel.log" || missed=1
+		"$KARENA_VM/guest.sh" bench "$name" >&2 || exit 1
+	echo "$KARENA_BUILD/vm/logs/$run.kernel.log"
+}
+
+# report NAME MACHINE SCRIPT FILE...: a table of results.
+report() {
+	local name=$1 machine=$2 script=$3
+	shift 3
+	echo "$name on $machine"
+	awk -v machine="$machine" -v json="$json" -f "$KARENA_TOP/tests/bench/$script" "$@" || missed=1
 	echo
 }
 
 bench_slab() {
-	in_machine slab uml
-	in_machine slab stock-6.1
+	local kernel log
+	for kernel in uml stock-6.1; do
+		log=$(in_machine slab "$kernel")
+		report slab "$kernel" report.awk "$log"
+	done
 }
 
-all=(slab)
+# The same graphs for other collectors: two programs of this machine.
+mark_peers() {
+	local peers=$KARENA_TOP/tests/bench/mark/peers bin=$KARENA_BUILD/bin peer graph
+	mkdir -p "$bin"
+	gcc -O2 -Wall -Wextra -o "$bin/mark-boehm" "$peers/boehm.c" -lgc
+	GO111MODULE=off GOCACHE=$KARENA_BUILD/go go build -o "$bin/mark-go" "$peers/gc.go"
+	for peer in boehm go; do
+		for graph in random tree; do
+			say "benchmark mark: $peer, $graph"
+			"$bin/mark-$peer" "$graph"
+		done
+	done
+}
+
+bench_mark() {
+	local log peers=$KARENA_BUILD/vm/logs/bench-mark-peers.log
+	mark_peers >"$peers"
+	log=$(in_machine mark uml --huge)
+	report mark uml mark/report.awk "$log" "$peers"
+}
+
+all=(slab mark)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

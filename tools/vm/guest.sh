@@ -5,7 +5,7 @@
 #
 #   guest.sh kunit              load the KUnit module: results in the kernel log
 #   guest.sh user PROGRAM...    load the module, run TAP programs
-#   guest.sh bench              load the benchmark module: results there as well
+#   guest.sh bench slab|mark    load the benchmark's module: results there as well
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh load MODULE...     load planted modules, whatever comes of it
 #   guest.sh shell              load the module, then a prompt
@@ -104,7 +104,10 @@ case $command in
 # insmod waits for all suites, uninterruptibly and maybe for long.
 kunit)	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
 	with_module karena_kunit ;;
-bench)	with_module karena_bench ;;
+bench)	case $1 in
+	slab)	with_module karena_bench ;;
+	*)	with_module "karena_bench_$1" ;;
+	esac ;;
 user)	user "$@" ;;
 tools)	tools ;;
 load)	for module in "$@"; do load "$KARENA_MODULES/$module"; done; true ;;

@@ -10,6 +10,7 @@
 #   --name NAME          name of the log files (default: KERNEL)
 #   --memory SIZE        memory of the machine (default 1G)
 #   --cpus N             its CPUs (default 2)
+#   --huge               UML: its memory in huge pages, if this user may mount
 #   --append ARGS        more for the kernel's command line
 #   --timeout SECONDS    after that the machine is stopped (default 300)
 #   --out FOLDER         where the guest's $KARENA_OUT is kept afterwards
@@ -31,12 +32,13 @@
 
 usage() { sed -n '5,/^$/{/^#/!q;s/^# \{0,3\}//p}' "$0" >&2; exit 2; }
 
-name='' kernel='' memory=1G cpus=2 append='' limit=300 out='' expect='' interactive=''
+name='' kernel='' memory=1G cpus=2 append='' limit=300 out='' expect='' interactive='' huge=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--name)		name=$2; shift ;;
 	--memory)	memory=$2; shift ;;
 	--cpus)		cpus=$2; shift ;;
+	--huge)		huge=1 ;;
 	--append)	append=$2; shift ;;
 	--timeout)	limit=$2; shift ;;
 	--out)		out=$2; shift ;;
@@ -87,10 +89,25 @@ uml_memory_folder() {
 	fi
 }
 
+# in_huge_pages COMMAND...: with a /dev/shm of its own that has them.
+in_huge_pages() {
+	if unshare --mount true 2>/dev/null; then
+		# shellcheck disable=SC2016 # for the shell inside
+		unshare --mount sh -c 'mount -t tmpfs -o huge=always,size=90% karena /dev/shm
+			exec "$@"' sh "$@"
+	else
+		say "no huge pages for UML's memory: not permitted to mount"
+		"$@"
+	fi
+}
+
 start_uml() {
 	local in=null
+	[ -z "$huge" ] || set -- in_huge_pages "$@"
 	[ -z "$interactive" ] || in=fd:0
-	TMPDIR=$(uml_memory_folder) "$@" "$dir/boot" mem="$memory" ncpus="$cpus" \
+	export TMPDIR
+	TMPDIR=$(uml_memory_folder)
+	"$@" "$dir/boot" mem="$memory" ncpus="$cpus" \
 		seccomp=on initrd="$initrd" con=null con0=null,fd:2 "con1=$in,fd:1" \
 		console=tty0 $kargs 2>"$log"
 }

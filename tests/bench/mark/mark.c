@@ -2,9 +2,10 @@
 /*
  * Marking of large graphs: millions of objects of 64 bytes with two references
  * each, at random or as a tree, collected several times by one worker and by two.
- * One line for each in the log: CPU time for an object in picoseconds, wall time,
- * and how long the slices were.  tests/bench/mark/peers has the same graphs for
- * the Boehm collector and for Go.
+ * One line for each in the log: CPU time for an object that is alive in
+ * picoseconds, wall time, and how many slices were late.  And what storing a
+ * reference costs.  tests/bench/mark/peers has the same graphs for the Boehm
+ * collector and for Go; report.awk makes a table of all of them.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -13,9 +14,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
-#include <linux/sort.h>
 
 #include "kmod/karena.h"
+#include "tests/bench/bench.h"
 
 static unsigned int objects = 4 << 20;
 module_param(objects, uint, 0444);
@@ -25,8 +26,8 @@ static unsigned int runs = 5;
 module_param(runs, uint, 0444);
 MODULE_PARM_DESC(runs, "collections of each graph (5)");
 
-#define MAX_RUNS	32
 #define ROOTS		1024
+#define STORES		BIT(22)
 
 struct node {
 	struct node *ref[2];
@@ -88,41 +89,96 @@ static int build_tree(struct world *w)
 	return w->root[0] ? 0 : -ENOMEM;
 }
 
-static int cmp_u64(const void *a, const void *b)
-{
-	u64 x = *(const u64 *)a, y = *(const u64 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
+/* Collects as often as asked, with so many workers. */
 static void measure(struct world *w, const char *name, unsigned int workers)
 {
-	u64 cpu[MAX_RUNS], wall[MAX_RUNS], slices = 0, late = 0, ticked = 0, n;
-	struct karena_gc_stats before, after = {};
+	static struct series cpu, wall;
+	struct karena_gc_stats first, before, after = {};
+	struct karena_heap_stats heap;
 	struct karena_gc_params params;
-	unsigned int i, many = clamp(runs, 1u, (unsigned int)MAX_RUNS);
+	unsigned int i;
+	u64 n = 0;
 
+	cpu.nr = clamp(runs, 1u, (unsigned int)MAX_RUNS);
+	wall.nr = cpu.nr;
 	karena_gc_get(w->heap, &params);
 	params.percent = -1;
 	params.workers = workers;
 	karena_gc_set(w->heap, &params);
-	for (i = 0; i < many; i++) {
+	karena_gc_stats(w->heap, &first);
+	for (i = 0; i < cpu.nr; i++) {
 		karena_gc_stats(w->heap, &before);
 		karena_collect(w->heap, true);
 		karena_gc_stats(w->heap, &after);
-		wall[i] = after.marking_ns - before.marking_ns;
 		n = max(after.marked_objects - before.marked_objects, 1ULL);
-		slices += after.slices - before.slices;
-		late += after.late - before.late;
-		ticked += after.ticked - before.ticked;
-		cpu[i] = (after.mark_ns - before.mark_ns) * 1000 / n;
+		cpu.value[i] = (after.mark_ns - before.mark_ns) * 1000 / n;
+		wall.value[i] = (after.marking_ns - before.marking_ns) / 1000;
 	}
-	sort(cpu, many, sizeof(u64), cmp_u64, NULL);
-	sort(wall, many, sizeof(u64), cmp_u64, NULL);
-	pr_info("mark name=%s workers=%u runs=%u objects=%llu cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu wall_min=%llu wall_max=%llu slices=%llu late=%llu ticked=%llu\n",
-		name, workers, many, n, cpu[many / 2], cpu[0], cpu[many - 1],
-		wall[many / 2] / 1000, wall[0] / 1000, wall[many - 1] / 1000,
-		slices, late, ticked);
+	series_sort(&cpu);
+	series_sort(&wall);
+	karena_heap_stats(w->heap, &heap);
+	pr_info("mark name=%s workers=%u runs=%u objects=%llu cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu wall_min=%llu wall_max=%llu slices=%llu late=%llu ticked=%llu memory=%llu\n",
+		name, workers, cpu.nr, n, cpu.median, cpu.least, cpu.most,
+		wall.median, wall.least, wall.most, after.slices - first.slices,
+		after.late - first.late, after.ticked - first.ticked,
+		heap.held_bytes + heap.meta_bytes);
+}
+
+static u64 stores_ns(struct world *w, bool barrier)
+{
+	u64 begin = ktime_get_ns();
+	unsigned long i;
+
+	for (i = 0; i < STORES; i++) {
+		if (barrier)
+			karena_store(w->heap, &w->root[i % ROOTS], w->root[(i + 1) % ROOTS]);
+		else
+			WRITE_ONCE(w->root[i % ROOTS], READ_ONCE(w->root[(i + 1) % ROOTS]));
+		barrier();
+	}
+	return ktime_get_ns() - begin;
+}
+
+/* Picoseconds for a store of a reference: plain, and while no cycle runs. */
+static void measure_idle_stores(struct world *w)
+{
+	static struct series plain, idle;
+	unsigned int i;
+
+	plain.nr = clamp(runs, 1u, (unsigned int)MAX_RUNS);
+	idle.nr = plain.nr;
+	for (i = 0; i < plain.nr; i++) {
+		plain.value[i] = stores_ns(w, false) * 1000 / STORES;
+		idle.value[i] = stores_ns(w, true) * 1000 / STORES;
+	}
+	series_sort(&plain);
+	series_sort(&idle);
+	pr_info("store plain_ps=%llu plain_min=%llu plain_max=%llu idle_ps=%llu idle_min=%llu idle_max=%llu\n",
+		plain.median, plain.least, plain.most, idle.median, idle.least, idle.most);
+}
+
+/* The same while one runs, by stores that began and ended in it. */
+static void measure_marking_stores(struct world *w)
+{
+	const struct karena_heap_head *head = (const struct karena_heap_head *)w->heap;
+	u64 ns = 0, n = 0, begin;
+	unsigned int i;
+	int section;
+
+	karena_collect(w->heap, false);
+	while (READ_ONCE(head->phase) != KARENA_MARK)
+		cond_resched();
+	while (READ_ONCE(head->phase) == KARENA_MARK) {
+		section = karena_enter(w->heap);
+		begin = ktime_get_ns();
+		for (i = 0; i < ROOTS; i++)
+			karena_store(w->heap, &w->root[i], w->root[(i + 1) % ROOTS]);
+		ns += ktime_get_ns() - begin;
+		n += ROOTS;
+		karena_exit(w->heap, section);
+		cond_resched();
+	}
+	pr_info("store marking_ps=%llu stores=%llu\n", ns * 1000 / max(n, 1ULL), n);
 }
 
 static int run_graph(const char *name, int (*build)(struct world *))
@@ -155,6 +211,8 @@ static int run_graph(const char *name, int (*build)(struct world *))
 	if (!err) {
 		measure(&w, name, 1);
 		measure(&w, name, 2);
+		measure_idle_stores(&w);
+		measure_marking_stores(&w);
 	}
 	karena_heap_put(w.heap);
 	return err;

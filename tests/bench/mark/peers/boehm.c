@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The graphs of ../mark.c for the Boehm collector (libgc): CPU time of a full
- * collection for each object, in the same lines.
+ * collection for each object that is alive, in the same lines.
  *
- *	usage: boehm [OBJECTS [RUNS]]
+ *	usage: boehm random|tree [OBJECTS [RUNS]]
+ *
+ * One graph a process: this collector may well see a stale reference to another.
  */
 #include <gc.h>
 #include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define ROOTS 1024
@@ -68,6 +71,33 @@ static struct node *build_subtree(unsigned int depth)
 	return node;
 }
 
+/* Objects that can be reached from the roots, none of them with @flag before. */
+static unsigned int visit(unsigned int objects, unsigned long flag)
+{
+	struct node **stack = malloc((2 * (size_t)objects + ROOTS) * sizeof(*stack)), *node;
+	unsigned int n = 0, live = 0, i;
+
+	for (i = 0; i < ROOTS; i++)
+		stack[n++] = root[i];
+	while (n) {
+		node = stack[--n];
+		if (!node || node->rest[0] == flag)
+			continue;
+		node->rest[0] = flag;
+		live++;
+		stack[n++] = node->ref[0];
+		stack[n++] = node->ref[1];
+	}
+	free(stack);
+	return live;
+}
+
+static unsigned int count_live(unsigned int objects)
+{
+	visit(objects, 1);
+	return visit(objects, 0);
+}
+
 static __u64 now(clockid_t clock)
 {
 	struct timespec ts;
@@ -85,39 +115,40 @@ static int cmp(const void *a, const void *b)
 
 static void measure(const char *name, unsigned int objects, unsigned int runs)
 {
+	unsigned int live = count_live(objects), i;
 	__u64 cpu[MAX_RUNS], wall[MAX_RUNS];
-	unsigned int i;
 
 	for (i = 0; i < runs; i++) {
 		__u64 c = now(CLOCK_PROCESS_CPUTIME_ID), w = now(CLOCK_MONOTONIC);
 
 		GC_gcollect();
-		cpu[i] = (now(CLOCK_PROCESS_CPUTIME_ID) - c) * 1000 / objects;
+		cpu[i] = (now(CLOCK_PROCESS_CPUTIME_ID) - c) * 1000 / live;
 		wall[i] = now(CLOCK_MONOTONIC) - w;
 	}
 	qsort(cpu, runs, sizeof(*cpu), cmp);
 	qsort(wall, runs, sizeof(*wall), cmp);
-	printf("boehm name=%s runs=%u objects=%u ", name, runs, objects);
-	printf("cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu\n",
-	       cpu[runs / 2], cpu[0], cpu[runs - 1], wall[runs / 2] / 1000);
+	printf("boehm name=%s runs=%u objects=%u ", name, runs, live);
+	printf("cpu_ps=%llu cpu_min=%llu cpu_max=%llu wall_us=%llu memory=%llu\n",
+	       cpu[runs / 2], cpu[0], cpu[runs - 1], wall[runs / 2] / 1000,
+	       (unsigned long long)GC_get_heap_size());
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int objects = argc > 1 ? atoi(argv[1]) : 4 << 20;
-	unsigned int runs = argc > 2 ? atoi(argv[2]) : 5, depth, i;
+	const char *graph = argc > 1 ? argv[1] : "random";
+	unsigned int objects = argc > 2 ? atoi(argv[2]) : 4 << 20;
+	unsigned int runs = argc > 3 ? atoi(argv[3]) : 5, depth;
 
 	GC_INIT();
 	if (runs > MAX_RUNS)
 		runs = MAX_RUNS;
-	build_random(objects);
-	measure("random", objects, runs);
-	for (i = 0; i < ROOTS; i++)
-		root[i] = NULL;
-	GC_gcollect();
-	for (depth = 0; 2U << (depth + 1) <= objects; depth++)
-		;
-	root[0] = build_subtree(depth);
-	measure("tree", (2U << depth) - 1, runs);
+	if (!strcmp(graph, "random")) {
+		build_random(objects);
+	} else {
+		for (depth = 0; 2U << (depth + 1) <= objects; depth++)
+			;
+		root[0] = build_subtree(depth);
+	}
+	measure(graph, objects, runs);
 	return 0;
 }

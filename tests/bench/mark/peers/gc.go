@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 // The graphs of ../mark.c for Go's collector: CPU time of runtime.GC() for each
-// object, in the same lines.
+// object that is alive, in the same lines.
 //
-//	usage: gc [OBJECTS [RUNS]]
+//	usage: gc random|tree [OBJECTS [RUNS]]
 package main
 
 import (
@@ -51,14 +51,38 @@ func buildSubtree(depth int) *node {
 	return n
 }
 
+// Objects that can be reached from the roots, none of them with flag before.
+func visit(flag uintptr) int {
+	live, stack := 0, append([]*node{}, root[:]...)
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if n == nil || n.rest[0] == flag {
+			continue
+		}
+		n.rest[0] = flag
+		live++
+		stack = append(stack, n.ref[0], n.ref[1])
+	}
+	return live
+}
+
+func countLive() int {
+	visit(1)
+	return visit(0)
+}
+
 func cpu() int64 {
 	var u syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-func measure(name string, objects, runs int) {
+func measure(name string, runs int) {
 	var times, walls []int64
+	var m runtime.MemStats
+	objects := countLive()
+	runtime.GC()
 	for i := 0; i < runs; i++ {
 		c, w := cpu(), time.Now()
 		runtime.GC()
@@ -67,8 +91,9 @@ func measure(name string, objects, runs int) {
 	}
 	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
 	sort.Slice(walls, func(i, j int) bool { return walls[i] < walls[j] })
-	fmt.Printf("go name=%s runs=%d objects=%d cpu_ps=%d cpu_min=%d cpu_max=%d wall_us=%d\n",
-		name, runs, objects, times[runs/2], times[0], times[runs-1], walls[runs/2])
+	runtime.ReadMemStats(&m)
+	fmt.Printf("go name=%s runs=%d objects=%d cpu_ps=%d cpu_min=%d cpu_max=%d wall_us=%d memory=%d\n",
+		name, runs, objects, times[runs/2], times[0], times[runs-1], walls[runs/2], m.HeapSys)
 }
 
 func number(i, other int) int {
@@ -81,16 +106,15 @@ func number(i, other int) int {
 }
 
 func main() {
-	objects, runs := number(1, 4<<20), number(2, 5)
+	objects, runs, depth := number(2, 4<<20), number(3, 5), 0
 	debug.SetGCPercent(-1)
-	buildRandom(objects)
-	measure("random", objects, runs)
-	root = [roots]*node{}
-	runtime.GC()
-	depth := 0
-	for 2<<(depth+1) <= objects {
-		depth++
+	if os.Args[1] == "random" {
+		buildRandom(objects)
+	} else {
+		for 2<<(depth+1) <= objects {
+			depth++
+		}
+		root[0] = buildSubtree(depth)
 	}
-	root[0] = buildSubtree(depth)
-	measure("tree", 2<<depth-1, runs)
+	measure(os.Args[1], runs)
 }
