@@ -288,7 +288,8 @@ static __always_inline void follow(struct karena_marker *m, struct cursor *c, un
 		return;
 	}
 	page = &leaf->page[nr & (KARENA_LEAF_PAGES - 1)];
-	prefetchw(page);
+	/* Most are marked already: not for writing. */
+	prefetch(page);
 	m->refs[c->nr++] = (struct ref){ word, page };
 	if (unlikely(c->nr == REFS)) {
 		mark_refs(m, REFS);
