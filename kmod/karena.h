@@ -163,8 +163,10 @@ struct karena_gc_params {
 /**
  * struct karena_gc_stats - what the collector has done for a heap
  * @cycles: complete ones
+ * @forced: of these, those that a caller or the period asked for
  * @slices: stretches of marking, assists among them
  * @assists: those done by allocations
+ * @stuck: times that a cycle waited for sections for more than a second
  * @late: slices that took longer than they were given, by the clock on the wall
  * @ticked: of these, those in which a timer tick fell
  * @mark_ns: nanoseconds of marking, all workers together
@@ -183,8 +185,10 @@ struct karena_gc_params {
  */
 struct karena_gc_stats {
 	u64 cycles;
+	u64 forced;
 	u64 slices;
 	u64 assists;
+	u64 stuck;
 	u64 late;
 	u64 ticked;
 	u64 mark_ns;
@@ -268,6 +272,7 @@ struct karena_type *karena_type_register(struct karena_heap *heap,
 					 const struct karena_layout_attr *attr,
 					 unsigned int *bad);
 void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp);
+void *karena_new_wait(struct karena_type *type, int *section, gfp_t gfp);
 
 int karena_enter(struct karena_heap *heap);
 void karena_exit(struct karena_heap *heap, int section);

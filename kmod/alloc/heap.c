@@ -76,6 +76,7 @@ struct karena_heap *karena_heap_find(u32 id, bool next)
 	xa_unlock(&karena_heaps);
 	return heap;
 }
+KARENA_EXPORT_TEST(karena_heap_find);
 
 /* Gives back all that karena_heap_init() and use have brought.  May sleep. */
 void karena_heap_teardown(struct karena_heap *heap)

@@ -177,6 +177,7 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 	old = cmpxchg(&heap->central[spc], NULL, central);
 	return old ? old : central;
 }
+KARENA_EXPORT_TEST(karena_central_get);
 
 static unsigned long take_slot(struct karena_span *span, u32 index)
 {
@@ -307,6 +308,7 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 		central->heap->paced(central->heap, got * central->size, gfp);
 	return got;
 }
+KARENA_EXPORT_TEST(karena_central_take);
 
 /*
  * The span that an object from a magazine is of; NULL if the object is somebody's
@@ -432,6 +434,7 @@ struct karena_magazine *karena_depot_get_empty(struct karena_central *central, g
 	spin_unlock_irqrestore(&central->lock, flags);
 	return mag ? mag : new_magazine(central, gfp);
 }
+KARENA_EXPORT_TEST(karena_depot_get_empty);
 
 /* Magazines are emptied from the top: objects come out in the order of addresses then. */
 static void reverse(unsigned long *slots, unsigned int n)
@@ -524,6 +527,7 @@ void karena_depot_put(struct karena_central *central, struct karena_magazine *ma
 	}
 	free_magazine(central, mag);
 }
+KARENA_EXPORT_TEST(karena_depot_put);
 
 static struct karena_magazine *pop_any(struct karena_central *central)
 {

@@ -228,6 +228,10 @@ enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr
  * the object's first word between them, are seen as late as when it is about to
  * be handed out twice.
  *
+ * In a collected heap the object has to be reachable until the call, or be from the
+ * same mutator section: what was unreachable when a cycle began may be free
+ * already, and somebody else's.
+ *
  * Context: process, softirq and hardirq context, any spinlock held.  Never
  * sleeps.
  * Return: true if the object was freed or NULL.

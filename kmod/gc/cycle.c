@@ -33,6 +33,7 @@
 #include "gc.h"
 
 #define SWEEP_STEP	32u
+#define STUCK_AFTER	HZ		/* no section should be that long */
 
 #ifdef CONFIG_KUNIT
 enum karena_plant karena_planted;
@@ -187,10 +188,12 @@ static void sweep_all(struct karena_gc *gc)
 /* As long as it takes, or soon if somebody waits for the cycle. */
 static void wait_for_sections(struct karena_gc *gc)
 {
+	mod_delayed_work(system_dfl_wq, &gc->stuck_work, STUCK_AFTER);
 	if (atomic_read(&gc->waiters))
 		synchronize_srcu_expedited(&gc->sections);
 	else
 		synchronize_srcu(&gc->sections);
+	cancel_delayed_work(&gc->stuck_work);
 }
 
 static void wait_for_readers(struct karena_gc *gc)
@@ -205,7 +208,7 @@ static void begin(struct karena_gc *gc)
 {
 	struct karena_heap *heap = gc->heap;
 
-	heap->cycle++;
+	WRITE_ONCE(heap->cycle, heap->cycle + 1);
 	atomic64_set(&gc->shaded_bytes, 0);
 	gc->marked = (struct karena_mark_work){};
 	WRITE_ONCE(heap->head.phase, KARENA_MARK);
@@ -285,40 +288,45 @@ static void end(struct karena_gc *gc)
 	queue_work(system_dfl_wq, &heap->trim_work);
 }
 
-/* A cycle ended; @t: when it began, marked, swept, and now. */
-static void count_cycle(struct karena_gc *gc, const u64 *t)
+static void count_cycle(struct karena_gc *gc, const struct karena_cycle *cycle)
 {
 	spin_lock(&gc->stats_lock);
 	gc->stats.cycles++;
-	gc->stats.snapshot_ns += t[1] - t[0];
-	gc->stats.marking_ns += t[2] - t[1];
-	gc->stats.sweep_ns += t[3] - t[2];
+	gc->stats.forced += cycle->forced;
+	gc->stats.snapshot_ns += cycle->marking - cycle->begin;
+	gc->stats.marking_ns += cycle->marked - cycle->marking;
+	gc->stats.sweep_ns += cycle->swept - cycle->sweeping;
 	spin_unlock(&gc->stats_lock);
 }
 
-static void run_cycle(struct karena_gc *gc)
+static void run_cycle(struct karena_gc *gc, bool forced)
 {
 	struct karena_heap *heap = gc->heap;
-	u64 t[4], before = atomic64_read(&heap->used);
+	struct karena_cycle cycle = { .forced = forced };
 
 	lockdep_assert_held(&gc->cycle_lock);
 	sweep_all(gc);
-	t[0] = ktime_get_mono_fast_ns();
+	cycle.used = atomic64_read(&heap->used);
+	cycle.mark_ns = gc->stats.mark_ns;
+	cycle.assist_ns = gc->stats.assist_ns;
+	cycle.begin = ktime_get_mono_fast_ns();
 	begin(gc);
-	t[1] = ktime_get_mono_fast_ns();
+	cycle.marking = ktime_get_mono_fast_ns();
 	if (karena_is_planted(KARENA_PLANT_EARLY_SWEEP)) {
 		karena_sweep_begin(heap);
 		sweep_all(gc);
 	}
 	mark(gc);
-	t[2] = ktime_get_mono_fast_ns();
+	cycle.marked = ktime_get_mono_fast_ns();
 	end(gc);
+	cycle.sweeping = ktime_get_mono_fast_ns();
+	cycle.used_marked = atomic64_read(&heap->used);
 	sweep_all(gc);
 	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
-	t[3] = ktime_get_mono_fast_ns();
-	count_cycle(gc, t);
+	cycle.swept = ktime_get_mono_fast_ns();
+	count_cycle(gc, &cycle);
 	if (gc->params.trace)
-		karena_gc_trace(gc, t, before);
+		karena_gc_trace(gc, &cycle);
 }
 
 void karena_cycle_work(struct work_struct *work)
@@ -328,7 +336,7 @@ void karena_cycle_work(struct work_struct *work)
 	mutex_lock(&gc->cycle_lock);
 	/* It may have been done meanwhile. */
 	if (atomic64_read(&gc->heap->used) >= (s64)min_t(u64, gc->trigger, S64_MAX) || gc->forced)
-		run_cycle(gc);
+		run_cycle(gc, gc->forced);
 	gc->forced = false;
 	mutex_unlock(&gc->cycle_lock);
 }
@@ -367,6 +375,7 @@ void karena_period_work(struct work_struct *work)
 int karena_collect(struct karena_heap *heap, bool wait)
 {
 	struct karena_gc *gc = heap->gc;
+	u32 last;
 
 	if (!gc)
 		return -EINVAL;
@@ -375,14 +384,45 @@ int karena_collect(struct karena_heap *heap, bool wait)
 		karena_cycle_want(gc);
 		return 0;
 	}
+	/* Written with the lock; one that begins from here on is as good. */
+	last = READ_ONCE(heap->cycle);
 	atomic_inc(&gc->waiters);
 	mutex_lock(&gc->cycle_lock);
-	run_cycle(gc);
+	if (heap->cycle == last)
+		run_cycle(gc, true);
 	mutex_unlock(&gc->cycle_lock);
 	atomic_dec(&gc->waiters);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(karena_collect);
+
+/**
+ * karena_new_wait - allocate an object, if need be after a cycle
+ * @type: the type, registered
+ * @section: what karena_enter() returned; another number if it had to wait
+ * @gfp: as for karena_alloc()
+ *
+ * For heaps at their limit, where karena_new() fails at once: leaves the section,
+ * collects, enters again and tries once more.  So whoever calls this may not hold
+ * references anywhere but in roots and reachable objects.
+ *
+ * Context: process context, may sleep if @gfp allows; in one mutator section, not
+ * a nested one.
+ * Return: the object, zeroed, or NULL if there is no memory even so.
+ */
+void *karena_new_wait(struct karena_type *type, int *section, gfp_t gfp)
+{
+	struct karena_heap *heap = type->heap;
+	void *object = karena_new(type, 0, gfp);
+
+	if (object || !heap->gc || !gfpflags_allow_blocking(gfp))
+		return object;
+	karena_exit(heap, *section);
+	karena_collect(heap, true);
+	*section = karena_enter(heap);
+	return karena_new(type, 0, gfp);
+}
+EXPORT_SYMBOL_GPL(karena_new_wait);
 
 /**
  * karena_gc_step - mark for a while

@@ -7,7 +7,8 @@
  *	stack     those in the hands of one
  *	mark      following references, a slice at a time
  *	barrier   references that mutators overwrite and store
- *	roots     registered words, pins, mutator sections
+ *	roots     registered words, pins
+ *	section   mutator sections
  *	pacer     when a cycle begins, and who works for it
  *	cycle     snapshot, mark, sweep: all of it together
  *	verify    a second, simple marking that checks the first
@@ -59,10 +60,24 @@ struct karena_mark_worker {
 	struct work_struct work;
 };
 
+/* An open mutator section, in debug builds: who to blame if it is too long. */
+struct karena_section {
+	struct task_struct *task;	/* NULL: nobody; never followed */
+	unsigned long jiffies;		/* when it began */
+	unsigned long caller;
+	pid_t pid;
+};
+
+#define KARENA_SECTIONS	32		/* that are remembered */
+
 struct karena_gc {
 	struct karena_heap *heap;
 	u64 born;			/* ns */
 	struct srcu_struct sections;
+	struct delayed_work stuck_work;
+#ifdef CONFIG_PROVE_LOCKING
+	struct karena_section open[KARENA_SECTIONS];
+#endif
 
 	struct karena_queue queue;
 	struct karena_marker *markers;	/* one for each that may be active */
@@ -101,6 +116,20 @@ struct karena_gc {
 	struct karena_gc_stats stats;
 };
 
+/* When the parts of a cycle were over, in ns, and what there was. */
+struct karena_cycle {
+	bool forced;			/* asked for, by a caller or the period */
+	u64 begin;
+	u64 marking;
+	u64 marked;
+	u64 sweeping;
+	u64 swept;
+	u64 used;			/* bytes, at the begin */
+	u64 used_marked;		/* and when all was marked */
+	u64 mark_ns;			/* in all cycles before, */
+	u64 assist_ns;			/* and by allocations of it */
+};
+
 struct karena_root {
 	unsigned long start;
 	unsigned long nr;		/* words */
@@ -132,6 +161,9 @@ void karena_roots_init(struct karena_gc *gc);
 void karena_roots_exit(struct karena_gc *gc);
 void karena_roots_mark(struct karena_gc *gc);
 
+/* section.c */
+void karena_stuck_work(struct work_struct *work);
+
 /* pacer.c */
 void karena_pacer_set(struct karena_gc *gc);
 void karena_pacer_begin(struct karena_gc *gc);
@@ -150,7 +182,7 @@ bool karena_slice(struct karena_gc *gc, u64 budget, bool assist);
 void karena_cycle_want(struct karena_gc *gc);
 
 /* trace.c */
-void karena_gc_trace(struct karena_gc *gc, const u64 *t, u64 before);
+void karena_gc_trace(struct karena_gc *gc, const struct karena_cycle *cycle);
 
 /* verify.c */
 u64 karena_verify(struct karena_gc *gc);

@@ -79,6 +79,7 @@ int karena_gc_init(struct karena_heap *heap)
 	spin_lock_init(&gc->stats_lock);
 	INIT_WORK(&gc->cycle_work, karena_cycle_work);
 	INIT_DELAYED_WORK(&gc->period_work, karena_period_work);
+	INIT_DELAYED_WORK(&gc->stuck_work, karena_stuck_work);
 	karena_roots_init(gc);
 	karena_queue_init(&gc->queue);
 	err = karena_params_init(&gc->params);
@@ -114,6 +115,7 @@ void karena_gc_exit(struct karena_heap *heap)
 		return;
 	cancel_delayed_work_sync(&gc->period_work);
 	cancel_work_sync(&gc->cycle_work);
+	cancel_delayed_work_sync(&gc->stuck_work);
 	static_branch_dec(&karena_barrier_key);
 	free_parts(gc);
 	heap->gc = NULL;

@@ -2,7 +2,7 @@
 /*
  * Where marking starts in a kernel heap: words that were registered, objects that
  * are pinned.  A mutator may hold references anywhere else only inside of a
- * section (karena_enter()), which each cycle waits for.
+ * section (section.c), which each cycle waits for.
  *
  * roots_lock guards the set of roots, not the words in them.
  */
@@ -216,35 +216,3 @@ void karena_roots_mark(struct karena_gc *gc)
 		karena_shade(gc, index * sizeof(void *));
 	mutex_unlock(&gc->roots_lock);
 }
-
-/**
- * karena_enter - begin a mutator section
- * @heap: heap that is collected
- *
- * Until karena_exit() the caller may hold references to objects of the heap
- * anywhere, and only in a section it may: allocate, read references out of objects
- * and roots, and store them (with karena_store()).  A cycle begins only when the
- * sections from before are over, so they should be short; they may nest and sleep.
- *
- * Context: any but NMI.  karena_collect() must not be called inside (lockdep
- * knows), unless it is told not to wait.
- * Return: a number for karena_exit().
- */
-int karena_enter(struct karena_heap *heap) __acquires(&heap->gc->sections)
-{
-	return srcu_read_lock(&heap->gc->sections);
-}
-EXPORT_SYMBOL_GPL(karena_enter);
-
-/**
- * karena_exit - end a mutator section
- * @heap: heap that is collected
- * @section: what karena_enter() returned
- *
- * Context: as karena_enter(), and the same.
- */
-void karena_exit(struct karena_heap *heap, int section) __releases(&heap->gc->sections)
-{
-	srcu_read_unlock(&heap->gc->sections, section);
-}
-EXPORT_SYMBOL_GPL(karena_exit);

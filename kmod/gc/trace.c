@@ -2,11 +2,16 @@
 /*
  * One line in the log for each cycle, as Go's GODEBUG=gctrace=1 prints it:
  *
- *	gc # @#s #%: #+#+# ms clock, #->#-># MB, # MB goal, # P
+ *	gc # @#s #%: #+#+# ms clock, #+#/#/#+# ms cpu, #->#-># MB, # MB goal,
+ *		# MB stacks, #MB globals, # P (forced)
  *
- * number, seconds since the heap was made, share of the CPUs since then; snapshot,
- * marking and sweeping; used when it began, when it ended, and alive; the goal;
- * CPUs.
+ * number; seconds since the heap was made, and the share of all CPUs that marking
+ * has taken since; by the clock: until all sections know of the cycle, marking,
+ * until the last sections that may mark are over; CPU time of the same, of marking
+ * that by allocations, by workers, and on idle CPUs (none do); bytes in use when it
+ * began, when all was marked, and alive; the goal; stacks, of which kernel heaps
+ * have none; registered roots; CPUs.  Nothing stops for the first and the last of
+ * the three times, and nobody works then.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -17,22 +22,32 @@
 
 #define MB(bytes) div_u64(bytes, 1000000)
 
-/* Thousandths of a millisecond. */
-static unsigned int us(u64 begin, u64 end)
+/* Milliseconds with three digits behind the point. */
+struct ms {
+	char text[24];
+};
+
+static struct ms ms(u64 ns)
 {
-	return div_u64(end - begin, NSEC_PER_USEC);
+	u64 us = div_u64(ns, NSEC_PER_USEC);
+	struct ms ms;
+
+	scnprintf(ms.text, sizeof(ms.text), "%llu.%03u", div_u64(us, 1000), (u32)(us % 1000));
+	return ms;
 }
 
-void karena_gc_trace(struct karena_gc *gc, const u64 *t, u64 before)
+void karena_gc_trace(struct karena_gc *gc, const struct karena_cycle *cycle)
 {
-	u64 age = max(t[3] - gc->born, 1ULL);
+	u64 assists = gc->stats.assist_ns - cycle->assist_ns;
+	u64 workers = gc->stats.mark_ns - cycle->mark_ns - assists;
+	u64 age = max(cycle->swept - gc->born, 1ULL);
 	u64 share = div64_u64(gc->stats.mark_ns * 100, age * num_online_cpus());
-	unsigned int snapshot = us(t[0], t[1]), mark = us(t[1], t[2]), sweep = us(t[2], t[3]);
 
-	pr_info("heap %u (%s): gc %llu @%llu.%03llus %llu%%: %u.%03u+%u.%03u+%u.%03u ms clock, %llu->%llu->%llu MB, %llu MB goal, %u P\n",
+	pr_info("heap %u (%s): gc %llu @%ss %llu%%: %s+%s+%s ms clock, 0+%s/%s/0+0 ms cpu, %llu->%llu->%llu MB, %llu MB goal, 0 MB stacks, %llu MB globals, %u P%s\n",
 		gc->heap->id, gc->heap->name, gc->stats.cycles,
-		div_u64(age, NSEC_PER_SEC), div_u64(age, NSEC_PER_MSEC) % 1000, share,
-		snapshot / 1000, snapshot % 1000, mark / 1000, mark % 1000,
-		sweep / 1000, sweep % 1000, MB(before), MB(atomic64_read(&gc->heap->used)),
-		MB(gc->live_bytes), MB(gc->goal), num_online_cpus());
+		ms(div_u64(age, 1000)).text, share,
+		ms(cycle->marking - cycle->begin).text, ms(cycle->marked - cycle->marking).text,
+		ms(cycle->sweeping - cycle->marked).text, ms(assists).text, ms(workers).text,
+		MB(cycle->used), MB(cycle->used_marked), MB(gc->live_bytes), MB(gc->goal),
+		MB(gc->root_bytes), num_online_cpus(), cycle->forced ? " (forced)" : "");
 }

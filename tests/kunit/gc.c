@@ -9,66 +9,7 @@
 #include <linux/delay.h>
 #include <linux/slab.h>
 
-#include "kmod/gc/gc.h"
-#include "test.h"
-
-#define NODE_REFS	4
-
-/* What the graphs are made of. */
-struct node {
-	struct node *ref[NODE_REFS];
-	unsigned long number;
-	unsigned long check;		/* ~number */
-};
-
-static const u32 node_refs[] = { 0, 8, 16, 24 };
-
-static struct karena_heap *gc_heap(struct kunit *test)
-{
-	const struct karena_heap_attr attr = { .collect = true };
-	struct karena_heap *heap = karena_heap_create("gc", &attr);
-	struct karena_gc_params params;
-
-	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
-	KUNIT_ASSERT_EQ(test, karena_gc_get(heap, &params), 0);
-	params.percent = -1;
-	params.check = true;
-	KUNIT_ASSERT_EQ(test, karena_gc_set(heap, &params), 0);
-	return heap;
-}
-
-static void gc_heap_end(struct kunit *test, struct karena_heap *heap)
-{
-	struct karena_gc_stats stats;
-
-	karena_gc_stats(heap, &stats);
-	KUNIT_EXPECT_EQ(test, stats.lost, 0);
-	karena_heap_put(heap);
-}
-
-static struct karena_type *node_type(struct kunit *test, struct karena_heap *heap)
-{
-	const struct karena_layout_attr attr = {
-		.name = "node",
-		.size = sizeof(struct node),
-		.refs = node_refs,
-		.nr_refs = ARRAY_SIZE(node_refs),
-	};
-	struct karena_type *type = karena_type_register(heap, &attr, NULL);
-
-	KUNIT_ASSERT_FALSE(test, IS_ERR(type));
-	return type;
-}
-
-static u64 live_objects(struct karena_heap *heap)
-{
-	struct karena_heap_info info;
-
-	/* Of those that wait for it, too. */
-	karena_reclaim(heap);
-	kt_info(heap, &info);
-	return info.live_objects;
-}
+#include "gc.h"
 
 static void lists_are_kept_and_freed(struct kunit *test)
 {
