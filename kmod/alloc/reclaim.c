@@ -106,6 +106,7 @@ void karena_caches_drain(struct karena_heap *heap)
 	collect(heap);
 	karena_depots_drain(heap);
 }
+KARENA_EXPORT_TEST(karena_caches_drain);
 
 /* The blocks of the tiny allocator go to magazines, so they come first. */
 static void collect_tiny(struct karena_heap *heap)
