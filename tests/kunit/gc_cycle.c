@@ -34,9 +34,14 @@ static void world_begin(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, karena_root_add(world.heap, world.root, ARRAY_SIZE(world.root)), 0);
 }
 
+/* What is handed out twice is noticed at the second time, and counted. */
 static void world_end(struct kunit *test)
 {
+	struct karena_heap_info info;
+
 	karena_hook = NULL;
+	kt_info(world.heap, &info);
+	KUNIT_EXPECT_EQ(test, info.rejects[KARENA_REJECT_DOUBLE], 0);
 	gc_heap_end(test, world.heap);
 }
 
