@@ -43,15 +43,20 @@ static int __init karena_load(void)
 	err = karena_inode_init();
 	if (err)
 		goto delete_map;
-	err = karena_hotplug_init();
+	err = karena_heaps_init();
 	if (err)
 		goto exit_inode;
+	err = karena_hotplug_init();
+	if (err)
+		goto exit_heaps;
 	err = karena_chardev_init();
 	if (err)
 		goto exit_hotplug;
 	return 0;
 exit_hotplug:
 	karena_hotplug_exit();
+exit_heaps:
+	karena_heaps_exit();
 exit_inode:
 	karena_inode_exit();
 delete_map:
@@ -68,6 +73,7 @@ static void __exit karena_unload(void)
 	karena_chardev_exit();
 	/* It may hold the last reference of a heap, which has an inode. */
 	karena_hotplug_exit();
+	karena_heaps_exit();
 	karena_inode_exit();
 	karena_pagemap_delete(karena_kernel_map);
 	/* Spans go by RCU; runs do not, but their cache must see them all back. */

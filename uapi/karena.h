@@ -61,6 +61,7 @@
 /* Features, in karena_info.features. */
 #define KARENA_FEAT_TINY	(1ULL << 0)	/* KARENA_ALLOC_NOSCAN packs */
 #define KARENA_FEAT_SHARE	(1ULL << 1)	/* KARENA_IOC_SHARE */
+#define KARENA_FEAT_TYPES	(1ULL << 2)	/* KARENA_IOC_REGISTER */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -157,6 +158,45 @@ struct karena_setup {
 };
 KARENA_ASSERT(sizeof(struct karena_setup) == 80);
 
+/* Most types of a heap, and bytes of memory that each of them is charged for. */
+#define KARENA_MAX_TYPES	1024
+#define KARENA_TYPE_CHARGE	49152
+
+/* For karena_register.flags; with both of them refs is empty. */
+#define KARENA_TYPE_NOSCAN	(1U << 0)	/* no word is a reference */
+#define KARENA_TYPE_CONSERVATIVE (1U << 1)	/* any word may be one */
+
+/**
+ * struct karena_register - KARENA_IOC_REGISTER: where objects hold references
+ * @size: sizeof(struct karena_register)
+ * @flags: KARENA_TYPE_*, at most one
+ * @object_size: bytes of an object, or of an element of an array: 1 to
+ *	KARENA_MAX_SMALL, a multiple of 8 if it holds references
+ * @refs: address of an array of @nr_refs __u32: offsets in bytes of the words that
+ *	hold references, ascending multiples of 8
+ * @nr_refs: how many; 0: as KARENA_TYPE_NOSCAN
+ * @bad: out: index of the first offset that cannot be, also when the call fails
+ *	for it; else @nr_refs
+ * @id: out: number of the type, for karena_alloc.type
+ * @reserved: 0
+ * @name: shown by tools; zero-terminated, printable
+ *
+ * A type lives as long as its heap.  Errors: EBADF, ENXIO, EINVAL, EFAULT, ENOSPC
+ * the heap has KARENA_MAX_TYPES, ENOMEM.
+ */
+struct karena_register {
+	__u32 size;
+	__u32 flags;
+	__u64 object_size;
+	__u64 refs;
+	__u32 nr_refs;
+	__u32 bad;
+	__u32 id;
+	__u32 reserved;
+	char name[KARENA_NAME_LEN];
+};
+KARENA_ASSERT(sizeof(struct karena_register) == 72);
+
 /* For karena_alloc.flags. */
 #define KARENA_ALLOC_NOZERO	(1U << 0)	/* what an object held may stand */
 #define KARENA_ALLOC_NOSCAN	(1U << 1)	/* will never hold a pointer */
@@ -165,9 +205,11 @@ KARENA_ASSERT(sizeof(struct karena_setup) == 80);
  * struct karena_alloc - KARENA_IOC_ALLOC: objects of one size
  * @size: sizeof(struct karena_alloc)
  * @flags: KARENA_ALLOC_*
- * @object_size: bytes of each, from 1 up
+ * @object_size: bytes of each, from 1 up; with a type a multiple of its size, for
+ *	an array, or 0 for one
  * @count: how many, 1 to KARENA_MAX_BULK
- * @reserved: 0
+ * @type: 0, or number of a type (KARENA_IOC_REGISTER); not with
+ *	KARENA_ALLOC_NOSCAN, as the type says it
  * @addrs: address of an array of @count __u64, which gets the objects
  *
  * All or nothing.  Objects are aligned to 16 bytes, those of up to 8 or of 17 to
@@ -182,7 +224,7 @@ struct karena_alloc {
 	__u32 flags;
 	__u64 object_size;
 	__u32 count;
-	__u32 reserved;
+	__u32 type;
 	__u64 addrs;
 };
 KARENA_ASSERT(sizeof(struct karena_alloc) == 32);
@@ -404,5 +446,6 @@ KARENA_ASSERT(sizeof(struct karena_control) == 64);
 #define KARENA_IOC_SHARE	_IOWR(KARENA_IOC_MAGIC, 0x06, struct karena_share)
 #define KARENA_IOC_HEAP_INFO	_IOWR(KARENA_IOC_MAGIC, 0x07, struct karena_heap_info)
 #define KARENA_IOC_CLASS_STATS	_IOWR(KARENA_IOC_MAGIC, 0x08, struct karena_class_stats)
+#define KARENA_IOC_REGISTER	_IOWR(KARENA_IOC_MAGIC, 0x09, struct karena_register)
 
 #endif /* _UAPI_KARENA_H */

@@ -13,6 +13,15 @@
 struct xarray karena_heaps = XARRAY_INIT(karena_heaps, XA_FLAGS_ALLOC1);
 static u32 next_id;
 static DEFINE_IDA(tags);
+static struct workqueue_struct *put_wq;	/* emptied when the module goes */
+
+static void put_work(struct work_struct *work)
+{
+	struct karena_heap *heap = container_of(work, struct karena_heap, put_work);
+
+	karena_heap_teardown(heap);
+	heap->backing->destroy(heap);
+}
 
 int karena_heap_init(struct karena_heap *heap, const char *name,
 		     const struct karena_backing *backing)
@@ -27,6 +36,7 @@ int karena_heap_init(struct karena_heap *heap, const char *name,
 	INIT_LIST_HEAD(&heap->large_unswept);
 	mt_init_flags(&heap->mapped, MT_FLAGS_USE_RCU);
 	INIT_WORK(&heap->trim_work, karena_mheap_trim_work);
+	INIT_WORK(&heap->put_work, put_work);
 	init_llist_head(&heap->retired);
 	mutex_init(&heap->reap_lock);
 	refcount_set(&heap->ref, 1);
@@ -76,6 +86,7 @@ struct karena_heap *karena_heap_find(u32 id, bool next)
 	xa_unlock(&karena_heaps);
 	return heap;
 }
+
 KARENA_EXPORT_TEST(karena_heap_find);
 
 /* Gives back all that karena_heap_init() and use have brought.  May sleep. */
@@ -170,7 +181,24 @@ void karena_heap_put(struct karena_heap *heap)
 {
 	if (!heap || !refcount_dec_and_test(&heap->ref))
 		return;
-	karena_heap_teardown(heap);
-	heap->backing->destroy(heap);
+	put_work(&heap->put_work);
 }
 EXPORT_SYMBOL_GPL(karena_heap_put);
+
+/* The same for a caller who holds locks that the end of a heap needs. */
+void karena_heap_put_later(struct karena_heap *heap)
+{
+	if (refcount_dec_and_test(&heap->ref))
+		queue_work(put_wq, &heap->put_work);
+}
+
+int karena_heaps_init(void)
+{
+	put_wq = alloc_workqueue("karena_put", WQ_UNBOUND, 0);
+	return put_wq ? 0 : -ENOMEM;
+}
+
+void karena_heaps_exit(void)
+{
+	destroy_workqueue(put_wq);
+}

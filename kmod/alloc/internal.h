@@ -184,6 +184,9 @@ struct karena_heap {
 	struct karena_central *central[KARENA_NR_SPC];
 	struct karena_central *centrals;	/* all of them, of types as well */
 	bool collected;			/* spans have mark bits */
+	bool keep;			/* markers and barriers may have spans: none goes */
+	bool births;			/* what leaves a span is marked */
+	bool large_births;		/* the same of large objects; heap->lock */
 	u16 tag;			/* of karena_page.info, 0 if not collected */
 	struct ida shape_numbers;
 	struct karena_shape **shapes;	/* blocks of them, NULL if not collected */
@@ -222,6 +225,7 @@ struct karena_heap {
 	atomic_long_t meta;		/* bytes of metadata */
 
 	refcount_t ref;
+	struct work_struct put_work;
 	u32 id;
 	kuid_t uid;
 	struct pid *pid;
@@ -302,14 +306,23 @@ karena_span_at(struct karena_heap *heap, unsigned long addr)
 	return karena_map_span(heap->map, heap->base, addr);
 }
 
-/* Marks the object that is at an address and out of its span, if it is to be. */
+/*
+ * Marks the object that is at an address and out of its span, if it is to be.  One
+ * that was freed twice may have lost its span.
+ */
 static inline void karena_mark_object(struct karena_heap *heap, unsigned long addr)
 {
-	struct karena_span *span = karena_span_at(heap, addr);
-	u32 index = karena_span_index(span, addr - span->base);
+	struct karena_span *span;
+	u32 index;
 
-	if (span->mark && !test_bit(index, span->mark))
-		set_bit(index, span->mark);
+	preempt_disable();
+	span = karena_span_at(heap, addr);
+	if (span && span->heap == heap && span->mark) {
+		index = karena_span_index(span, addr - span->base);
+		if (index < span->nelems && !test_bit(index, span->mark))
+			set_bit(index, span->mark);
+	}
+	preempt_enable();
 }
 
 /* shape.c */
@@ -319,6 +332,7 @@ bool karena_shape_new(struct karena_central *central, gfp_t gfp);
 
 /* sweep.c */
 bool karena_span_sweep(struct karena_central *central, struct karena_span *span);
+void karena_keep_begin(struct karena_heap *heap);
 void karena_marks_begin(struct karena_heap *heap);
 void karena_sweep_begin(struct karena_heap *heap);
 unsigned int karena_sweep_some(struct karena_heap *heap, unsigned int most);
@@ -393,7 +407,11 @@ void karena_caches_drain(struct karena_heap *heap);
 int karena_hotplug_init(void);
 void karena_hotplug_exit(void);
 
-/* gc/cycle.c: the one thing that is called upwards. */
+/* gc/types.c */
+unsigned long karena_alloc_typed(struct karena_type *type, size_t size, unsigned int flags,
+				 gfp_t gfp);
+
+/* gc/heap.c: the one thing that is called upwards. */
 int karena_gc_init(struct karena_heap *heap);
 void karena_gc_exit(struct karena_heap *heap);
 
@@ -404,6 +422,9 @@ int karena_heap_init(struct karena_heap *heap, const char *name,
 int karena_heap_register(struct karena_heap *heap);
 int karena_heap_take_tag(struct karena_heap *heap);
 struct karena_heap *karena_heap_find(u32 id, bool next);
+void karena_heap_put_later(struct karena_heap *heap);
+int karena_heaps_init(void);
+void karena_heaps_exit(void);
 void karena_heap_teardown(struct karena_heap *heap);
 
 #endif /* _KARENA_ALLOC_INTERNAL_H */

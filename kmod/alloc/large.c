@@ -27,13 +27,6 @@ static void clear_large(struct karena_heap *heap, unsigned long addr, size_t siz
 	}
 }
 
-/* Born marked while a cycle marks: see gc/cycle.c. */
-static void mark_new(struct karena_span *span)
-{
-	if (span->mark && READ_ONCE(span->heap->head.phase) == KARENA_MARK)
-		set_bit(0, span->mark);
-}
-
 static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 				 const struct karena_layout *layout, unsigned int flags,
 				 gfp_t gfp)
@@ -57,7 +50,6 @@ static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 	if (!run->zeroed && (!(flags & KARENA_NOZERO) || want_init_on_alloc(gfp)))
 		clear_large(heap, span->base, size, gfp);
 	base = span->base;
-	mark_new(span);
 	karena_pagemap_set(heap->map, run, span);
 	/* Last of all: from here on a wrong free may take it away. */
 	smp_store_release(&span->state[0], KARENA_LIVE);
@@ -149,7 +141,6 @@ static unsigned long mapped_alloc(struct karena_heap *heap, size_t size,
 		mapped_delete(span);
 		return 0;
 	}
-	mark_new(span);
 	/* Last of all, as in paged_alloc(). */
 	smp_store_release(&span->state[0], KARENA_LIVE);
 	return base;
@@ -245,8 +236,8 @@ void karena_large_reap(struct karena_heap *heap)
 	struct llist_node *list;
 
 	mutex_lock(&heap->reap_lock);
-	/* While a cycle marks, none goes away. */
-	list = heap->head.phase == KARENA_MARK ? NULL : llist_del_all(&heap->retired);
+	/* Set before this mutex is taken once: karena_keep_begin(). */
+	list = READ_ONCE(heap->keep) ? NULL : llist_del_all(&heap->retired);
 	llist_for_each_entry_safe(span, next, list, retired) {
 		if (span->mapped) {
 			mapped_delete(span);

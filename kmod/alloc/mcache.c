@@ -233,11 +233,20 @@ bool karena_mcache_drain(struct karena_central *central, unsigned int cpu)
 	return true;
 }
 
-/* Gives the depot what was drained. */
+/*
+ * Gives the depot what was drained.  In a collected heap a cycle may have been at
+ * work since, which knew nothing of it: there each object goes to its span, where
+ * it is looked at.
+ */
 void karena_mcache_collect(struct karena_central *central)
 {
 	struct karena_magazine *mag, *next;
 
-	llist_for_each_entry_safe(mag, next, llist_del_all(&central->drained), drained)
+	llist_for_each_entry_safe(mag, next, llist_del_all(&central->drained), drained) {
+		if (central->heap->collected && mag->nr) {
+			karena_central_put(central, mag->slot, mag->nr);
+			mag->nr = 0;
+		}
 		karena_depot_put(central, mag);
+	}
 }

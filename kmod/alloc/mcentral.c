@@ -137,8 +137,8 @@ void karena_central_delete(struct karena_central *central)
 
 /*
  * Shows a central to those who walk all of them, before anybody can allocate from
- * it.  With the phase looked at under the lock, marking is right whether a walk
- * that changes it comes before or after.  It stays until the heap goes.
+ * it.  With births looked at under the lock, marking is right whether a walk that
+ * changes it comes before or after.  It stays until the heap goes.
  */
 void karena_central_add(struct karena_central *central)
 {
@@ -150,7 +150,7 @@ void karena_central_add(struct karena_central *central)
 		/* Pairs with karena_first_central(). */
 	} while (cmpxchg(&heap->centrals, central->next, central) != central->next);
 	spin_lock_irqsave(&central->lock, flags);
-	central->marking = READ_ONCE(heap->head.phase) == KARENA_MARK;
+	central->marking = READ_ONCE(heap->births);
 	spin_unlock_irqrestore(&central->lock, flags);
 }
 
@@ -177,6 +177,7 @@ struct karena_central *karena_central_get(struct karena_heap *heap, unsigned int
 	old = cmpxchg(&heap->central[spc], NULL, central);
 	return old ? old : central;
 }
+
 KARENA_EXPORT_TEST(karena_central_get);
 
 static unsigned long take_slot(struct karena_span *span, u32 index)
@@ -266,8 +267,9 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 		karena_mheap_free(heap, run);
 		return false;
 	}
-	karena_pagemap_set(heap->map, run, span);
 	spin_lock_irqsave(&central->lock, flags);
+	/* Found from here on, and swept from here on: marks are not left behind. */
+	karena_pagemap_set(heap->map, run, span);
 	span->swept = central->swept;
 	list_add_tail(&span->list, &central->partial);
 	central->nr_empty_spans++;
@@ -308,6 +310,7 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 		central->heap->paced(central->heap, got * central->size, gfp);
 	return got;
 }
+
 KARENA_EXPORT_TEST(karena_central_take);
 
 /*
@@ -351,8 +354,8 @@ static bool put_slot(struct karena_central *central, struct karena_span *span, u
 void karena_span_emptied(struct karena_central *central, struct karena_span *span,
 			 struct list_head *gone)
 {
-	/* While a cycle marks, none goes away. */
-	if (!central->nr_empty_spans || central->heap->head.phase == KARENA_MARK) {
+	/* Set before this lock is taken once: karena_keep_begin(). */
+	if (!central->nr_empty_spans || READ_ONCE(central->heap->keep)) {
 		central->nr_empty_spans++;
 		list_move_tail(&span->list, &central->partial);
 		return;
@@ -434,6 +437,7 @@ struct karena_magazine *karena_depot_get_empty(struct karena_central *central, g
 	spin_unlock_irqrestore(&central->lock, flags);
 	return mag ? mag : new_magazine(central, gfp);
 }
+
 KARENA_EXPORT_TEST(karena_depot_get_empty);
 
 /* Magazines are emptied from the top: objects come out in the order of addresses then. */
@@ -527,6 +531,7 @@ void karena_depot_put(struct karena_central *central, struct karena_magazine *ma
 	}
 	free_magazine(central, mag);
 }
+
 KARENA_EXPORT_TEST(karena_depot_put);
 
 static struct karena_magazine *pop_any(struct karena_central *central)
@@ -549,7 +554,8 @@ static struct karena_span *pop_empty_span(struct karena_central *central)
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	if (central->nr_empty_spans && central->heap->head.phase != KARENA_MARK) {
+	/* As in karena_span_emptied(). */
+	if (central->nr_empty_spans && !READ_ONCE(central->heap->keep)) {
 		span = list_last_entry(&central->partial, struct karena_span, list);
 		list_del(&span->list);
 		central->nr_empty_spans--;

@@ -20,18 +20,6 @@ static unsigned long alloc_failed(struct karena_heap *heap)
 }
 
 /*
- * The object is whole.  In a user heap not before it is clear, as a wrong free
- * may make it another's at once.
- */
-static __always_inline void set_live(struct karena_heap *heap, unsigned long addr, bool user)
-{
-	if (!user)
-		return;
-	/* Pairs with the cmpxchg in claim_live(). */
-	smp_store_release(state_of(heap, addr), KARENA_LIVE);
-}
-
-/*
  * Takes an object of a span class, the caller's to clear; 0 without memory.  One
  * that is somebody's already is in two magazines, freed twice at the same
  * instant, or in a kernel heap was written to after it was freed; it is dropped.

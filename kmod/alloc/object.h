@@ -49,6 +49,18 @@ static __always_inline u8 *state_of(struct karena_heap *heap, unsigned long addr
 	return &span->state[karena_span_index(span, addr - span->base)];
 }
 
+/*
+ * The object is whole.  In a user heap not before it is clear, as a wrong free
+ * may make it another's at once.
+ */
+static __always_inline void set_live(struct karena_heap *heap, unsigned long addr, bool user)
+{
+	if (!user)
+		return;
+	/* Pairs with the cmpxchg in claim_live(). */
+	smp_store_release(state_of(heap, addr), KARENA_LIVE);
+}
+
 /* Makes an object from a magazine the caller's, unless it is somebody's already. */
 static __always_inline bool claim_cached(struct karena_heap *heap, unsigned long addr, bool user)
 {

@@ -24,8 +24,10 @@ enum karena_plant {
 enum karena_point {
 	KARENA_POINT_PHASE,		/* all sections know that it marks */
 	KARENA_POINT_DRAINED,		/* magazines are empty, old sections go on */
+	KARENA_POINT_READY,		/* what sections hold from before is shaded */
 	KARENA_POINT_ROOTS,		/* roots are marked, nothing has been scanned */
 	KARENA_POINT_MARKED,		/* all has been */
+	KARENA_POINT_ENDED,		/* no section marks any more */
 	KARENA_POINT_SWEEP,		/* nothing has been swept */
 };
 

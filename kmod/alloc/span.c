@@ -162,6 +162,9 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	heap->span_pages += run->npages;
 	if (!central) {
 		list_add(&span->list, &heap->large);
+		/* See gc/cycle.c; together with the list that it will be swept on. */
+		if (heap->large_births)
+			__set_bit(0, span->mark);
 		heap->large_live++;
 		heap->large_allocs++;
 		heap->large_bytes += large_size;

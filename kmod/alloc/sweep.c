@@ -55,11 +55,35 @@ bool karena_span_sweep(struct karena_central *central, struct karena_span *span)
 	return span->nfree == span->nelems;
 }
 
+/* From here on no span goes away.  May sleep. */
+void karena_keep_begin(struct karena_heap *heap)
+{
+	struct karena_central *central;
+
+	WRITE_ONCE(heap->keep, true);
+	/* Pairs with the cmpxchg in karena_central_add(): it is on the list, or sees it. */
+	smp_mb();
+	for (central = karena_first_central(heap); central; central = central->next) {
+		/* Who has looked at it before is done. */
+		spin_lock_irq(&central->lock);
+		spin_unlock_irq(&central->lock);
+	}
+	/* The same of those who unmap. */
+	mutex_lock(&heap->reap_lock);
+	mutex_unlock(&heap->reap_lock);
+}
+
 /* From here on what leaves a span is marked. */
 void karena_marks_begin(struct karena_heap *heap)
 {
 	struct karena_central *central;
 
+	WRITE_ONCE(heap->births, true);
+	/* As in karena_keep_begin(). */
+	smp_mb();
+	spin_lock_irq(&heap->lock);
+	heap->large_births = true;
+	spin_unlock_irq(&heap->lock);
 	for (central = karena_first_central(heap); central; central = central->next) {
 		spin_lock_irq(&central->lock);
 		central->marking = true;
@@ -67,11 +91,17 @@ void karena_marks_begin(struct karena_heap *heap)
 	}
 }
 
-/* After a cycle has marked all: from here on no span of before has free slots. */
+/*
+ * After a cycle has marked all: from here on no span of before has free slots.  What
+ * was born until now has a mark and a span that is swept, what comes later neither.
+ */
 void karena_sweep_begin(struct karena_heap *heap)
 {
 	struct karena_central *central;
 
+	WRITE_ONCE(heap->births, false);
+	/* As in karena_keep_begin(). */
+	smp_mb();
 	for (central = karena_first_central(heap); central; central = central->next) {
 		spin_lock_irq(&central->lock);
 		central->swept = heap->cycle;
@@ -82,6 +112,7 @@ void karena_sweep_begin(struct karena_heap *heap)
 		spin_unlock_irq(&central->lock);
 	}
 	spin_lock_irq(&heap->lock);
+	heap->large_births = false;
 	list_splice_tail_init(&heap->large, &heap->large_unswept);
 	spin_unlock_irq(&heap->lock);
 }

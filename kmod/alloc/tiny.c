@@ -157,6 +157,9 @@ unsigned long karena_tiny_alloc(struct karena_heap *heap, size_t size, gfp_t gfp
 	if (!READ_ONCE(tc->busy)) {
 		WRITE_ONCE(tc->busy, 1);
 		barrier();
+		/* It may be from before, and too late for karena_tiny_mark(). */
+		if (READ_ONCE(heap->head.phase) == KARENA_MARK)
+			karena_mark_object(heap, fresh.block);
 		swap(tc->block, fresh.block);
 		swap(tc->map, fresh.map);
 		barrier();
@@ -208,7 +211,8 @@ size_t karena_tiny_usable(struct karena_span *span, u32 index, unsigned int offs
 
 /*
  * Marks the blocks that CPUs cut from, while a cycle begins.  Those that come later
- * are marked already, and one that has just been let go of is kept for a cycle.
+ * are marked then; of one that has just been let go of, objects are with sections
+ * that will be waited for, and it is kept for a cycle if it is seen.
  */
 void karena_tiny_mark(struct karena_heap *heap)
 {

@@ -3,22 +3,27 @@
  * The cycle of a collected heap: snapshot, mark, sweep.
  *
  *	IDLE	nothing is marked
- *	MARK	stores go through the barrier; what leaves a span is marked, what is
- *		freed goes back to its span, and no span goes away
+ *	MARK	stores go through the barrier, what is freed goes back to its span
  *	SWEEP	marks say what is alive, span by span, until it is swept
  *
- * begin():  the phase is set; then all mutator sections of before are waited for,
- * so that everybody sees it, and then all magazines emptied, so that only marked
- * objects come out of them.  What a section got from a magazine before that is
- * shaded when it is stored, and is garbage if it is not stored before the section
- * ends: that is waited for as well.
+ * begin():  spans stay from here on (heap->keep), as barriers and markers look at
+ * them without a lock; the phase is set; then all mutator sections of before are
+ * waited for, so that everybody sees it; what leaves a span from here on is marked
+ * (heap->births), and all magazines are emptied, so that only marked objects come
+ * out of them.  What a section got before that is shaded when it is stored, and is
+ * garbage if it is not stored before the section ends: that is waited for as well.
+ * Nothing is scanned before: a store that was about to happen without a barrier
+ * could be into an object that is black already.
  *
  * mark():  until no grey object is left, and none comes up after one more grace
  * period of RCU: a barrier that had read its old value before the marking was
  * complete has shaded it by then.  What later ones shade is marked already, as it
  * was reachable at the snapshot, or is new.
  *
- * end():  sections that may still set marks are waited for before spans are swept.
+ * end():  the phase is set; sections that may still set marks are waited for, and
+ * what their barriers have shaded is worked off: words that were no references (of
+ * objects that were not zeroed, say) may lead to what is not marked yet.  Only then
+ * births without a mark begin, together with the sweep, and spans may go.
  *
  * Lock order: cycle_lock, then roots_lock, reap_lock, and the rest as in
  * alloc/mheap.c.  cycle_lock guards the cycle itself and the parameters; nobody
@@ -140,6 +145,7 @@ static void mark_all(struct karena_gc *gc)
 
 	while (!karena_queue_idle(queue)) {
 		work_off(gc);
+		cond_resched();
 		/* READ_ONCE: looked at under the lock by whoever is woken. */
 		wait_event(queue->wait,
 			   karena_queue_has_some(queue) || !READ_ONCE(queue->active));
@@ -153,6 +159,7 @@ void karena_mark_work(struct work_struct *work)
 
 	while (READ_ONCE(gc->marking)) {
 		work_off(gc);
+		cond_resched();
 		/* As in mark_all(). */
 		wait_event(gc->queue.wait,
 			   karena_queue_has_some(&gc->queue) || !READ_ONCE(gc->marking));
@@ -176,7 +183,8 @@ static void stop_workers(struct karena_gc *gc)
 	WRITE_ONCE(gc->marking, false);
 	wake_up_all(&gc->queue.wait);
 	for (i = 0; i < gc->nr_markers; i++)
-		flush_work(&gc->workers[i].work);
+		/* One that has not begun has nothing to do, and may have to wait for us. */
+		cancel_work_sync(&gc->workers[i].work);
 }
 
 static void sweep_all(struct karena_gc *gc)
@@ -211,21 +219,20 @@ static void begin(struct karena_gc *gc)
 	WRITE_ONCE(heap->cycle, heap->cycle + 1);
 	atomic64_set(&gc->shaded_bytes, 0);
 	gc->marked = (struct karena_mark_work){};
+	karena_keep_begin(heap);
 	WRITE_ONCE(heap->head.phase, KARENA_MARK);
 	wait_for_sections(gc);
 	karena_at(heap, KARENA_POINT_PHASE);
-	/* Who reaps now sees the phase, and who did before is done. */
-	mutex_lock(&heap->reap_lock);
-	mutex_unlock(&heap->reap_lock);
 	karena_marks_begin(heap);
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_caches_drain(heap);
 	karena_at(heap, KARENA_POINT_DRAINED);
+	karena_tiny_mark(heap);
 	wait_for_sections(gc);
 	/* What those sections had filled from spans before, and put away since. */
 	if (!karena_is_planted(KARENA_PLANT_CACHED_FREED))
 		karena_depots_drain(heap);
-	karena_tiny_mark(heap);
+	karena_at(heap, KARENA_POINT_READY);
 	karena_queue_begin(&gc->queue, atomic64_read(&heap->used));
 	karena_pacer_begin(gc);
 }
@@ -278,7 +285,10 @@ static void end(struct karena_gc *gc)
 	 * is swept: a mark that came later would hide its object from the next cycle.
 	 */
 	wait_for_sections(gc);
+	mark_all(gc);
+	karena_at(heap, KARENA_POINT_ENDED);
 	karena_sweep_begin(heap);
+	WRITE_ONCE(heap->keep, false);
 	karena_at(heap, KARENA_POINT_SWEEP);
 	karena_pacer_end(gc, marked);
 	spin_lock(&gc->stats_lock);
@@ -332,12 +342,14 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 void karena_cycle_work(struct work_struct *work)
 {
 	struct karena_gc *gc = container_of(work, struct karena_gc, cycle_work);
+	bool forced;
 
 	mutex_lock(&gc->cycle_lock);
+	/* Who asks from here on wants one more. */
+	forced = xchg(&gc->forced, false);
 	/* It may have been done meanwhile. */
-	if (atomic64_read(&gc->heap->used) >= (s64)min_t(u64, gc->trigger, S64_MAX) || gc->forced)
-		run_cycle(gc, gc->forced);
-	gc->forced = false;
+	if (atomic64_read(&gc->heap->used) >= (s64)min_t(u64, gc->trigger, S64_MAX) || forced)
+		run_cycle(gc, forced);
 	mutex_unlock(&gc->cycle_lock);
 }
 
@@ -427,7 +439,7 @@ EXPORT_SYMBOL_GPL(karena_new_wait);
 /**
  * karena_gc_step - mark for a while
  * @heap: heap that is collected
- * @ns: about how long, in nanoseconds
+ * @ns: about how long, in nanoseconds; a tenth of a second at most
  *
  * For callers with time to spare; a cycle has to run already.
  *
@@ -437,11 +449,18 @@ EXPORT_SYMBOL_GPL(karena_new_wait);
 bool karena_gc_step(struct karena_heap *heap, u64 ns)
 {
 	struct karena_gc *gc = heap->gc;
+	bool some = false;
+	int section;
 
-	if (!gc || READ_ONCE(heap->head.phase) == KARENA_IDLE)
+	if (!gc)
 		return false;
-	if (READ_ONCE(heap->head.phase) == KARENA_MARK)
-		return karena_slice(gc, ns, false);
-	return karena_sweep_some(heap, SWEEP_STEP);
+	/* The end of a cycle waits for those who mark. */
+	section = karena_enter(heap);
+	if (READ_ONCE(gc->marking))
+		some = karena_slice(gc, min(ns, 100ULL * NSEC_PER_MSEC), false);
+	else if (READ_ONCE(heap->head.phase) == KARENA_SWEEP)
+		some = karena_sweep_some(heap, SWEEP_STEP);
+	karena_exit(heap, section);
+	return some;
 }
 EXPORT_SYMBOL_GPL(karena_gc_step);

@@ -68,6 +68,11 @@ int karena_gc_init(struct karena_heap *heap)
 
 	if (!gc)
 		return -ENOMEM;
+	/* An item of a stack has 48 bits for where an object is. */
+	if (heap->map->npages > BIT(48 - KARENA_PAGE_SHIFT)) {
+		kfree(gc);
+		return -EOPNOTSUPP;
+	}
 	err = init_srcu_struct(&gc->sections);
 	if (err) {
 		kfree(gc);

@@ -449,7 +449,8 @@ static bool has_grey(struct karena_span *span)
 /* The span is nobody's, unless an object of it became grey meanwhile. */
 static void release_span(struct karena_marker *m, struct karena_span *span)
 {
-	clear_bit(KARENA_INFO_QUEUED, span->info);
+	/* What was scanned is seen by who sets it next. */
+	clear_bit_unlock(KARENA_INFO_QUEUED, span->info);
 	/* Pairs with the setting of a mark before own_span(). */
 	smp_mb__after_atomic();
 	if (has_grey(span))

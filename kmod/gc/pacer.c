@@ -135,8 +135,9 @@ void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp)
 		karena_cycle_want(gc);
 	if (!gfpflags_allow_blocking(gfp) || phase == KARENA_IDLE)
 		return;
-	if (phase == KARENA_MARK)
+	/* Not before the snapshot: gc/cycle.c. */
+	if (READ_ONCE(gc->marking))
 		assist(gc, bytes);
-	else
+	else if (phase == KARENA_SWEEP)
 		karena_sweep_some(heap, 1 + bytes / SZ_16K);
 }

@@ -57,8 +57,11 @@ static void shade_root(struct karena_gc *gc, const struct karena_root *root)
 
 	if (READ_ONCE(gc->heap->head.phase) != KARENA_MARK)
 		return;
-	for (i = 0; i < root->nr; i++)
+	for (i = 0; i < root->nr; i++) {
 		karena_shade(gc, (unsigned long)READ_ONCE(words[i]));
+		if (!(i % BATCH))
+			cond_resched();
+	}
 }
 
 /**

@@ -10,7 +10,6 @@
 #include "kmod/alloc/object.h"
 #include "gc.h"
 
-#define MAX_TYPES	1024		/* of a heap */
 #define WORD		sizeof(void *)
 
 /* Index of the first bad reference of a layout, or -1. */
@@ -101,7 +100,7 @@ static int add_type(struct karena_heap *heap, struct karena_type *type)
 	int err = -ENOSPC;
 
 	spin_lock_irq(&heap->lock);
-	if (heap->nr_types < MAX_TYPES) {
+	if (heap->nr_types < KARENA_MAX_TYPES) {
 		heap->nr_types++;
 		hlist_add_head(&type->node, &heap->types);
 		err = 0;
@@ -166,6 +165,30 @@ free:
 }
 EXPORT_SYMBOL_GPL(karena_type_register);
 
+/* An object of a type, or an array of @size bytes of them; 0 without memory. */
+unsigned long karena_alloc_typed(struct karena_type *type, size_t size, unsigned int flags,
+				 gfp_t gfp)
+{
+	struct karena_heap *heap = type->heap;
+	struct karena_central *central;
+	unsigned long addr = 0;
+
+	gfp = karena_gfp(heap, gfp);
+	if (size > KARENA_MAX_SMALL)
+		return karena_large_alloc(heap, size, type->layout, flags, gfp);
+	central = sized(type, size, gfp);
+	if (central)
+		addr = karena_take(central, gfp);
+	if (!addr) {
+		atomic64_inc(&heap->failed);
+		return 0;
+	}
+	if (!(flags & KARENA_NOZERO) || want_init_on_alloc(gfp))
+		clear(heap, addr, central->size, heap->user);
+	set_live(heap, addr, heap->user);
+	return addr;
+}
+
 /**
  * karena_new_array - allocate an array
  * @type: type of its elements, registered
@@ -178,22 +201,10 @@ EXPORT_SYMBOL_GPL(karena_type_register);
  */
 void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp)
 {
-	struct karena_central *central;
-	unsigned long addr = 0;
 	size_t size;
 
-	gfp = karena_gfp(type->heap, gfp);
 	if (!count || !type->sized || check_mul_overflow(count, (size_t)type->element, &size))
 		return NULL;
-	if (size > KARENA_MAX_SMALL)
-		return (void *)karena_large_alloc(type->heap, size, type->layout, 0, gfp);
-	central = sized(type, size, gfp);
-	if (central)
-		addr = karena_take(central, gfp);
-	if (addr)
-		memset((void *)addr, 0, central->size);
-	else
-		atomic64_inc(&type->heap->failed);
-	return (void *)addr;
+	return (void *)karena_alloc_typed(type, size, 0, gfp);
 }
 EXPORT_SYMBOL_GPL(karena_new_array);

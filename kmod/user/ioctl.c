@@ -30,6 +30,7 @@ union karena_arg {
 	struct karena_share share;
 	struct karena_heap_info heap_info;
 	struct karena_class_stats class_stats;
+	struct karena_register reg;
 };
 
 #define ADDR_BATCH	64u
@@ -41,7 +42,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 	*info = (struct karena_info) {
 		.size = info->size,
 		.abi_version = KARENA_ABI_VERSION,
-		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE,
+		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -138,6 +139,22 @@ unlock:
 	return err;
 }
 
+static int do_register(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_register *req = &arg->reg;
+	int err;
+
+	if (req->flags & ~(KARENA_TYPE_NOSCAN | KARENA_TYPE_CONSERVATIVE) || req->reserved ||
+	    !good_name(req->name))
+		return -EINVAL;
+	err = karena_uheap_register(karena_file_heap(file), req);
+	/* Which word it was; the error stands in any case. */
+	if (err == -EINVAL &&
+	    put_user(req->bad, &((struct karena_register __user *)uarg)->bad))
+		return -EFAULT;
+	return err;
+}
+
 static void free_addrs(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)
 {
 	unsigned int i;
@@ -146,17 +163,23 @@ static void free_addrs(struct karena_heap *heap, unsigned int n, const unsigned 
 		karena_free_addr(heap, addrs[i]);
 }
 
+static unsigned long alloc_one(struct karena_heap *heap, struct karena_type *type,
+			       const struct karena_alloc *req)
+{
+	return type ? karena_alloc_typed(type, req->object_size, req->flags, GFP_KERNEL) :
+		      karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
+}
+
 /* @count objects or none; a fatal signal can come between. */
-static int alloc_all(struct karena_heap *heap, const struct karena_alloc *req,
-		     unsigned long *addrs)
+static int alloc_all(struct karena_heap *heap, struct karena_type *type,
+		     const struct karena_alloc *req, unsigned long *addrs)
 {
 	unsigned int n;
 
 	for (n = 0; n < req->count; n++) {
 		if (!(n % ADDR_BATCH))
 			cond_resched();
-		addrs[n] = fatal_signal_pending(current) ? 0 :
-			   karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
+		addrs[n] = fatal_signal_pending(current) ? 0 : alloc_one(heap, type, req);
 		if (!addrs[n]) {
 			free_addrs(heap, n, addrs);
 			return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
@@ -170,11 +193,28 @@ static int check_alloc(const struct karena_alloc *req)
 	static_assert(KARENA_ALLOC_NOZERO == KARENA_NOZERO);
 	static_assert(KARENA_ALLOC_NOSCAN == KARENA_NOSCAN);
 
-	if (req->flags & ~(KARENA_ALLOC_NOZERO | KARENA_ALLOC_NOSCAN) || req->reserved)
+	if (req->flags & ~(KARENA_ALLOC_NOZERO | KARENA_ALLOC_NOSCAN))
 		return -EINVAL;
-	if (!req->count || req->count > KARENA_MAX_BULK || !req->object_size)
+	if (!req->count || req->count > KARENA_MAX_BULK)
 		return -EINVAL;
-	return 0;
+	if (req->type)
+		return req->flags & KARENA_ALLOC_NOSCAN ? -EINVAL : 0;
+	return req->object_size ? 0 : -EINVAL;
+}
+
+/* The type that a request names, if it does, and the size of one object of it. */
+static int find_type(struct karena_uheap *uh, struct karena_alloc *req,
+		     struct karena_type **type)
+{
+	*type = NULL;
+	if (!req->type)
+		return 0;
+	*type = karena_uheap_type(uh, req->type);
+	if (!*type)
+		return -EINVAL;
+	if (!req->object_size)
+		req->object_size = (*type)->element;
+	return req->object_size % (*type)->element ? -EINVAL : 0;
 }
 
 static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -182,9 +222,12 @@ static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 	struct karena_uheap *uh = karena_file_heap(file);
 	struct karena_alloc *req = &arg->alloc;
 	unsigned long one, *addrs = &one;
+	struct karena_type *type;
 	int err;
 
 	err = check_alloc(req);
+	if (!err)
+		err = find_type(uh, req, &type);
 	if (err)
 		return err;
 	if (req->object_size > (u64)uh->npages << KARENA_PAGE_SHIFT)
@@ -195,7 +238,7 @@ static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 				       __GFP_RETRY_MAYFAIL);
 	if (!addrs)
 		return -ENOMEM;
-	err = alloc_all(&uh->heap, req, addrs);
+	err = alloc_all(&uh->heap, type, req, addrs);
 	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
 				 req->count * sizeof(*addrs))) {
 		free_addrs(&uh->heap, req->count, addrs);
@@ -422,6 +465,8 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_SHARE)] = { do_share, KARENA_IOC_SHARE, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_HEAP_INFO)] = { do_heap_info, KARENA_IOC_HEAP_INFO, 0 },
 	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
+	[_IOC_NR(KARENA_IOC_REGISTER)] = { do_register, KARENA_IOC_REGISTER,
+					   NEEDS_HEAP | NEEDS_WRITE },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

@@ -35,7 +35,8 @@ struct karena_uheap {
 	struct karena_runs bare;	/* pages without memory; heap.lock */
 	struct inode *inode;		/* whose mapping the pages are in */
 	struct xarray control;		/* pages of the control region */
-	atomic_long_t map_pages;	/* memory of the pagemap, as it is charged */
+	atomic_long_t meta_pages;	/* of pagemap and types, as they are charged */
+	struct xarray types;		/* struct karena_type by number, from 1 up */
 	struct karena_user *user;
 };
 
@@ -62,6 +63,7 @@ void karena_user_init(void);
 
 /* window.c */
 struct karena_uheap *karena_uheap_create(const struct karena_setup *setup);
+int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* control.c */
@@ -69,6 +71,10 @@ int karena_control_init(struct karena_uheap *uh);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
 struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff);
 void karena_control_destroy(struct karena_uheap *uh);
+
+/* types.c */
+int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req);
+struct karena_type *karena_uheap_type(struct karena_uheap *uh, u32 id);
 
 /* inode.c */
 struct inode *karena_inode_new(loff_t size);

@@ -99,14 +99,14 @@ static struct page *get_chunk(unsigned long max, gfp_t gfp, unsigned long *got)
 	return NULL;
 }
 
-/* Charges memory for the pagemap; it comes back when the heap goes. */
-static int charge_map(struct karena_uheap *uh, size_t bytes)
+/* Charges memory for metadata; it comes back when the heap goes. */
+int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes)
 {
 	unsigned long npages = DIV_ROUND_UP(bytes, KARENA_PAGE_SIZE);
 	int err = karena_user_charge(uh->user, npages);
 
 	if (!err)
-		atomic_long_add(npages, &uh->map_pages);
+		atomic_long_add(npages, &uh->meta_pages);
 	return err;
 }
 
@@ -114,7 +114,9 @@ static int populate_map(struct karena_uheap *uh, struct karena_run *run, gfp_t g
 {
 	int made = karena_pagemap_populate(uh->heap.map, run->start, run->npages, gfp);
 
-	return made > 0 ? charge_map(uh, made * karena_leaf_bytes(uh->heap.map)) : made;
+	if (made <= 0)
+		return made;
+	return karena_uheap_charge_meta(uh, made * karena_leaf_bytes(uh->heap.map));
 }
 
 static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
@@ -222,11 +224,12 @@ static void uheap_free(struct karena_uheap *uh)
 		mtree_erase(&windows, uh->heap.base);
 	karena_run_delete(karena_runs_take_last(&uh->bare, ULONG_MAX, NULL));
 	karena_control_destroy(uh);
+	xa_destroy(&uh->types);
 	karena_pagemap_delete(uh->heap.map);
 	if (uh->inode)
 		iput(uh->inode);
 	if (uh->user) {
-		karena_user_uncharge(uh->user, atomic_long_read(&uh->map_pages));
+		karena_user_uncharge(uh->user, atomic_long_read(&uh->meta_pages));
 		karena_user_del_heap(uh->user, uh->npages);
 		karena_user_put(uh->user);
 	}
@@ -333,7 +336,7 @@ static int uheap_init(struct karena_uheap *uh)
 	err = karena_control_init(uh);
 	if (err)
 		return err;
-	err = charge_map(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
+	err = karena_uheap_charge_meta(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
 	if (err)
 		return err;
 	uh->heap.map = karena_pagemap_new(uh->npages, true, WINDOW_GFP);
@@ -364,6 +367,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	uh->npages = setup->window >> KARENA_PAGE_SHIFT;
 	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
 	xa_init(&uh->control);
+	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	err = uheap_init(uh);
 	if (!err)
 		err = karena_heap_init(&uh->heap, setup->name, &window_backing);

@@ -2,9 +2,9 @@
 /*
  * Proves that a cycle comes to its end and the heap with it, whatever happens at
  * each of its points: a heap that goes, centrals that are made, objects that were
- * in somebody's hands when the magazines were emptied, frees of what is not swept
- * yet; that a heap at its limit fails or waits as it is told; and that a section
- * that does not end is reported.
+ * in somebody's hands when the magazines were emptied, births at any time, shades
+ * too late for the markers, frees of what is not swept yet; that a heap at its limit
+ * fails or waits as it is told; and that a section that does not end is reported.
  */
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -117,7 +117,7 @@ static void heap_goes(struct karena_heap *heap, enum karena_point point)
 		return;
 	}
 	while (is_registered(world.id))
-		msleep(1);
+		usleep_range(1000, 2000);
 }
 
 static void heaps_go_at_each_point(struct kunit *test)
@@ -250,6 +250,158 @@ static void tiny_blocks_across_the_drain(struct kunit *test)
 	world_end(test);
 }
 
+/* A tiny object from a block of before, whose CPU goes on to another one. */
+static void tiny_block_goes(struct karena_heap *heap, enum karena_point point)
+{
+	unsigned int i;
+	int section;
+
+	if (point == KARENA_POINT_READY) {
+		section = karena_enter(heap);
+		world.tiny = (unsigned long)karena_alloc(heap, 8, KARENA_NOSCAN, GFP_KERNEL);
+		for (i = 0; i < 10; i++)
+			if (!karena_alloc(heap, 8, KARENA_NOSCAN, GFP_KERNEL))
+				break;
+		karena_exit(heap, section);
+	} else if (point == KARENA_POINT_ENDED) {
+		WRITE_ONCE(world.root[1], (struct node *)world.tiny);
+	}
+}
+
+static int tiny_goes(struct kt_thread *thread)
+{
+	struct kunit *test = thread->arg;
+	int section = karena_enter(world.heap);
+
+	KUNIT_EXPECT_NOT_NULL(test, karena_alloc(world.heap, 8, KARENA_NOSCAN, GFP_KERNEL));
+	karena_exit(world.heap, section);
+	karena_hook = tiny_block_goes;
+	karena_collect(world.heap, true);
+	karena_hook = NULL;
+	KUNIT_EXPECT_NE(test, world.tiny, 0);
+	KUNIT_EXPECT_EQ(test, karena_usable_size(world.heap, (void *)world.tiny), 8);
+	return 0;
+}
+
+static void tiny_blocks_of_before_are_kept(struct kunit *test)
+{
+	world_begin(test);
+	KUNIT_EXPECT_EQ(test, kt_on_cpu(test, 0, tiny_goes, test), 0);
+	world_end(test);
+}
+
+/* --- what is born when marking is over and sweeping has not begun --- */
+
+static void born_late(struct karena_heap *heap, enum karena_point point)
+{
+	static const size_t sizes[] = { 640, 40000, 200000 };
+	unsigned int i;
+	int section;
+
+	if (point != world.point)
+		return;
+	section = karena_enter(heap);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		world.slot[i] = (unsigned long)karena_alloc(heap, sizes[i], 0, GFP_KERNEL);
+	karena_exit(heap, section);
+	world.nr = ARRAY_SIZE(sizes);
+}
+
+static void births_at_each_point(struct kunit *test)
+{
+	enum karena_point point;
+	unsigned int i;
+
+	for (point = KARENA_POINT_READY; point <= KARENA_POINT_SWEEP; point++) {
+		world_begin(test);
+		KUNIT_ASSERT_EQ(test, make_list(10), 10);
+		KUNIT_ASSERT_EQ(test, karena_root_add(world.heap, world.slot,
+						      ARRAY_SIZE(world.slot)), 0);
+		world.point = point;
+		karena_hook = born_late;
+		karena_collect(world.heap, true);
+		karena_hook = NULL;
+		KUNIT_EXPECT_EQ(test, world.nr, 3);
+		for (i = 0; i < world.nr; i++)
+			KUNIT_EXPECT_NE_MSG(test, karena_usable_size(world.heap,
+								     (void *)world.slot[i]),
+					    0, "object %u, born at point %u", i, point);
+		world_end(test);
+	}
+}
+
+/* --- nothing is scanned before the snapshot --- */
+
+static void step_early(struct karena_heap *heap, enum karena_point point)
+{
+	int section;
+
+	if (point >= KARENA_POINT_ROOTS)
+		return;
+	section = karena_enter(heap);
+	karena_store(heap, &world.root[1], world.root[0]);
+	karena_exit(heap, section);
+	world.nr += karena_gc_step(heap, NSEC_PER_MSEC);
+}
+
+static void steps_wait_for_the_snapshot(struct kunit *test)
+{
+	world_begin(test);
+	KUNIT_ASSERT_EQ(test, make_list(1000), 1000);
+	karena_hook = step_early;
+	karena_collect(world.heap, true);
+	karena_hook = NULL;
+	KUNIT_EXPECT_EQ(test, world.nr, 0);
+	KUNIT_EXPECT_EQ(test, walk_list(), 1000);
+	world_end(test);
+}
+
+/* --- words that are no references are shaded when all is marked --- */
+
+/* An old value that leads to a free slot: what an object holds that was not zeroed. */
+static void shade_stale(struct karena_heap *heap, enum karena_point point)
+{
+	struct node *node;
+	int section;
+
+	if (point != KARENA_POINT_MARKED)
+		return;
+	section = karena_enter(heap);
+	for (world.nr = 0; world.nr < 1000; world.nr++) {
+		node = karena_new(world.type, KARENA_NOZERO, GFP_KERNEL);
+		if (!node || (unsigned long)node->ref[1] == world.slot[0])
+			break;
+	}
+	if (node)
+		karena_store(heap, &node->ref[1], NULL);
+	karena_exit(heap, section);
+}
+
+static void late_shades_are_worked_off(struct kunit *test)
+{
+	struct node *node;
+	int section;
+
+	world_begin(test);
+	section = karena_enter(world.heap);
+	world.slot[0] = (unsigned long)karena_alloc(world.heap, 640, 0, GFP_KERNEL);
+	node = karena_new(world.type, 0, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, node);
+	if (node) {
+		karena_store(world.heap, &node->ref[1], (struct node *)world.slot[0]);
+		karena_free(world.heap, node);
+	}
+	karena_free(world.heap, (void *)world.slot[0]);
+	karena_exit(world.heap, section);
+	karena_hook = shade_stale;
+	karena_collect(world.heap, true);
+	karena_hook = NULL;
+	KUNIT_EXPECT_LT(test, world.nr, 1000);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&world.heap->gc->queue.shaded));
+	karena_collect(world.heap, true);
+	world_end(test);
+}
+
 /* --- frees of what is not swept yet --- */
 
 static void free_some(struct karena_heap *heap, enum karena_point point)
@@ -357,6 +509,10 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(centrals_made_at_each_point),
 	KUNIT_CASE(refills_across_the_drain),
 	KUNIT_CASE(tiny_blocks_across_the_drain),
+	KUNIT_CASE(tiny_blocks_of_before_are_kept),
+	KUNIT_CASE(births_at_each_point),
+	KUNIT_CASE(steps_wait_for_the_snapshot),
+	KUNIT_CASE(late_shades_are_worked_off),
 	KUNIT_CASE(frees_before_the_sweep),
 	KUNIT_CASE(limits_fail_or_wait),
 	KUNIT_CASE_SLOW(long_sections_are_reported),
