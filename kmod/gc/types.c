@@ -34,6 +34,8 @@ static int check_attr(const struct karena_layout_attr *attr, unsigned int *bad)
 		return -EINVAL;
 	if (attr->flags)
 		return attr->nr_refs ? -EINVAL : 0;
+	if (!attr->nr_refs)
+		return 0;
 	/* Elements of an array are next to each other: their words stay aligned. */
 	if (attr->size % WORD || attr->nr_refs > attr->size / WORD)
 		return -EINVAL;

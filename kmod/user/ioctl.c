@@ -142,17 +142,11 @@ unlock:
 static int do_register(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	struct karena_register *req = &arg->reg;
-	int err;
 
 	if (req->flags & ~(KARENA_TYPE_NOSCAN | KARENA_TYPE_CONSERVATIVE) || req->reserved ||
 	    !good_name(req->name))
 		return -EINVAL;
-	err = karena_uheap_register(karena_file_heap(file), req);
-	/* Which word it was; the error stands in any case. */
-	if (err == -EINVAL &&
-	    put_user(req->bad, &((struct karena_register __user *)uarg)->bad))
-		return -EFAULT;
-	return err;
+	return karena_uheap_register(karena_file_heap(file), req, uarg);
 }
 
 static void free_addrs(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)

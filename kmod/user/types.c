@@ -16,7 +16,7 @@ static unsigned int kernel_flags(u32 flags)
 	       (flags & KARENA_TYPE_CONSERVATIVE ? KARENA_CONSERVATIVE : 0);
 }
 
-static int register_type(struct karena_uheap *uh, struct karena_register *req, const u32 *refs)
+static int make_type(struct karena_uheap *uh, struct karena_register *req, const u32 *refs)
 {
 	const struct karena_layout_attr attr = {
 		.name = req->name,
@@ -28,13 +28,12 @@ static int register_type(struct karena_uheap *uh, struct karena_register *req, c
 	struct karena_type *type;
 	int err;
 
-	err = xa_alloc(&uh->types, &req->id, NULL, XA_LIMIT(1, KARENA_MAX_TYPES), GFP_KERNEL);
-	if (err)
-		return err == -EBUSY ? -ENOSPC : err;
 	err = karena_uheap_charge_meta(uh, KARENA_TYPE_CHARGE);
-	type = err ? ERR_PTR(err) : karena_type_register(&uh->heap, &attr, &req->bad);
+	if (err)
+		return err;
+	type = karena_type_register(&uh->heap, &attr, &req->bad);
 	if (IS_ERR(type)) {
-		xa_erase(&uh->types, req->id);
+		karena_uheap_uncharge_meta(uh, KARENA_TYPE_CHARGE);
 		return PTR_ERR(type);
 	}
 	/* The entry is there: needs no memory. */
@@ -42,8 +41,24 @@ static int register_type(struct karena_uheap *uh, struct karena_register *req, c
 	return 0;
 }
 
-/* Of a request whose flags and name have been checked. */
-int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req)
+/* A type stays until its heap goes: a number that cannot be told is not given to any. */
+static int register_type(struct karena_uheap *uh, struct karena_register *req, const u32 *refs,
+			 struct karena_register __user *ureq)
+{
+	int err;
+
+	err = xa_alloc(&uh->types, &req->id, NULL, XA_LIMIT(1, KARENA_MAX_TYPES), GFP_KERNEL);
+	if (err)
+		return err == -EBUSY ? -ENOSPC : err;
+	err = put_user(req->id, &ureq->id) ? -EFAULT : make_type(uh, req, refs);
+	if (err)
+		xa_erase(&uh->types, req->id);
+	return err;
+}
+
+/* Of a request whose flags and name have been checked; which word is bad in any case. */
+int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
+			  struct karena_register __user *ureq)
 {
 	u32 *refs = NULL;
 	int err;
@@ -56,8 +71,10 @@ int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req)
 			return PTR_ERR(refs);
 	}
 	req->bad = req->nr_refs;
-	err = register_type(uh, req, refs);
+	err = register_type(uh, req, refs, ureq);
 	kvfree(refs);
+	if (err == -EINVAL && put_user(req->bad, &ureq->bad))
+		return -EFAULT;
 	return err;
 }
 

@@ -64,6 +64,7 @@ void karena_user_init(void);
 /* window.c */
 struct karena_uheap *karena_uheap_create(const struct karena_setup *setup);
 int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes);
+void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* control.c */
@@ -73,7 +74,8 @@ struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff);
 void karena_control_destroy(struct karena_uheap *uh);
 
 /* types.c */
-int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req);
+int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
+			  struct karena_register __user *ureq);
 struct karena_type *karena_uheap_type(struct karena_uheap *uh, u32 id);
 
 /* inode.c */

@@ -110,6 +110,14 @@ int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes)
 	return err;
 }
 
+void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes)
+{
+	unsigned long npages = DIV_ROUND_UP(bytes, KARENA_PAGE_SIZE);
+
+	atomic_long_sub(npages, &uh->meta_pages);
+	karena_user_uncharge(uh->user, npages);
+}
+
 static int populate_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
 {
 	int made = karena_pagemap_populate(uh->heap.map, run->start, run->npages, gfp);

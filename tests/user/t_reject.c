@@ -27,6 +27,7 @@ union arg {
 	struct karena_share share;
 	struct karena_heap_info heap_info;
 	struct karena_class_stats class_stats;
+	struct karena_register reg;
 	char bytes[512];
 };
 
@@ -113,6 +114,17 @@ static void valid_class_stats(union arg *arg)
 	arg->class_stats.stats = array();
 }
 
+static void valid_register(union arg *arg)
+{
+	static const __u32 refs[] = { 0, 16 };
+
+	arg->reg.size = sizeof(arg->reg);
+	arg->reg.object_size = 48;
+	arg->reg.refs = as_addr(refs);
+	arg->reg.nr_refs = 2;
+	strcpy(arg->reg.name, "reject");
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -138,6 +150,8 @@ static const struct command {
 	  valid_heap_info, true, true },
 	{ "class_stats", KARENA_IOC_CLASS_STATS, sizeof(struct karena_class_stats),
 	  valid_class_stats, true, true },
+	{ "register", KARENA_IOC_REGISTER, sizeof(struct karena_register), valid_register,
+	  true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -216,7 +230,8 @@ static const struct spoilt {
 	{ "alloc: unknown flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4, 4 },
 	{ "alloc: highest flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4,
 	  1ULL << 31 },
-	{ "alloc: reserved", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, reserved), 4, 1 },
+	{ "alloc: no such type", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, type), 4, 1 },
+	{ "alloc: type beyond all", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, type), 4, ~0U },
 	{ "alloc: no objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4, 0 },
 	{ "alloc: too many objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4,
 	  KARENA_MAX_BULK + 1 },
@@ -253,6 +268,27 @@ static const struct spoilt {
 	  AT(class_stats, id), 4, ~0U },
 	{ "class_stats: no array", KARENA_IOC_CLASS_STATS, -EFAULT,
 	  AT(class_stats, stats), 8, 0 },
+	{ "register: unknown flag", KARENA_IOC_REGISTER, -EINVAL, AT(register, flags), 4, 4 },
+	{ "register: both flags", KARENA_IOC_REGISTER, -EINVAL, AT(register, flags), 4, 3 },
+	{ "register: references and none", KARENA_IOC_REGISTER, -EINVAL,
+	  AT(register, flags), 4, KARENA_TYPE_NOSCAN },
+	{ "register: reserved", KARENA_IOC_REGISTER, -EINVAL, AT(register, reserved), 4, 1 },
+	{ "register: size 0", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8, 0 },
+	{ "register: size no multiple of 8", KARENA_IOC_REGISTER, -EINVAL,
+	  AT(register, object_size), 8, 52 },
+	{ "register: too large", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8,
+	  KARENA_MAX_SMALL + 8 },
+	{ "register: size 2^63", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8,
+	  1ULL << 63 },
+	{ "register: more references than words", KARENA_IOC_REGISTER, -EINVAL,
+	  AT(register, nr_refs), 4, 7 },
+	{ "register: 2^32-1 references", KARENA_IOC_REGISTER, -EINVAL,
+	  AT(register, nr_refs), 4, ~0U },
+	{ "register: no array", KARENA_IOC_REGISTER, -EFAULT, AT(register, refs), 8, 0 },
+	{ "register: array in the kernel", KARENA_IOC_REGISTER, -EFAULT,
+	  AT(register, refs), 8, 0xffff888000000000ULL },
+	{ "register: name that cannot be printed", KARENA_IOC_REGISTER, -EINVAL,
+	  AT(register, name), 1, 7 },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,
 	  AT(classes, classes), 8, 0xffff888000000000ULL },
@@ -546,7 +582,7 @@ static void setup_windows(void)
 static void unknown_commands(void)
 {
 	static const unsigned long cmds[] = {
-		_IOWR(KARENA_IOC_MAGIC, 0x09, struct karena_info),
+		_IOWR(KARENA_IOC_MAGIC, 0x0a, struct karena_info),
 		_IOWR(KARENA_IOC_MAGIC, 0x7f, struct karena_info),
 		_IOWR(KARENA_IOC_MAGIC, 0xff, struct karena_info),
 		_IO(KARENA_IOC_MAGIC, 0xff), _IOWR(0xb6, 0x00, struct karena_info),
