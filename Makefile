@@ -72,7 +72,8 @@ shell: deps tools
 check check-quick check-long: deps
 	@$(VM)/check.sh $(@:check-%=--%)
 
-bench: deps
+bench:
+	@$(VM)/deps.sh bench
 	@$(VM)/bench.sh $(ONLY)
 
 lint: deps

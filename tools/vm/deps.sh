@@ -3,12 +3,15 @@
 #
 # Installs the Debian packages of tools/vm/packages that are missing, with sudo
 # if need be.  Takes no time when none is.
+#
+#   usage: deps.sh [PURPOSE]
 
 . "$(dirname "$0")/lib.sh"
 
 missing() {
-	local file package
-	grep -v '^#' "$KARENA_VM/packages" | while read -r file package; do
+	local file package only
+	grep -v '^#' "$KARENA_VM/packages" | while read -r file package only; do
+		[ -z "$only" ] || [ "$only" = "$purpose" ] || continue
 		[ -e "$file" ] || printf '%s\n' "$package"
 	done
 }
@@ -36,6 +39,7 @@ install_packages() {
 	apt_get install "$@" || { apt_get update && apt_get install "$@"; }
 }
 
+purpose=${1:-}
 log=$KARENA_BUILD/vm/logs/deps.log
 mkdir -p "$(dirname "$log")"
 : >"$log"
