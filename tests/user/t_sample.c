@@ -234,6 +234,46 @@ static void graph_forgets(void)
 }
 
 /* One of several who make cycles and forget them, while others ask for cycles. */
+/* Whether a line has all fields of Go's gctrace line, and figures that can be. */
+static bool is_gctrace(const char *line)
+{
+	unsigned long long n, used, marked, live, goal, stacks, globals;
+	unsigned int share, cpus;
+	double age, clock[3], cpu[5];
+	int end = 0;
+
+	line = strstr(line, " gc ");
+	if (!line || sscanf(line, " gc %llu @%lfs %u%%: %lf+%lf+%lf ms clock, "
+			    "%lf+%lf/%lf/%lf+%lf ms cpu, %llu->%llu->%llu MB, "
+			    "%llu MB goal, %llu MB stacks, %llu MB globals, %u P (forced)%n",
+			    &n, &age, &share, &clock[0], &clock[1], &clock[2], &cpu[0],
+			    &cpu[1], &cpu[2], &cpu[3], &cpu[4], &used, &marked, &live, &goal,
+			    &stacks, &globals, &cpus, &end) != 18)
+		return false;
+	return end && n && age > 0 && share <= 100 && clock[1] > 0 && live <= marked && cpus;
+}
+
+/* gctrace was set before the sample was loaded (tools/vm/guest.sh). */
+static void cycle_line(void)
+{
+	int fd = sample_open(GRAPH), log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	unsigned int lines = 0;
+	char line[1024];
+	ssize_t len;
+
+	if (fd < 0 || !check(log >= 0))
+		return;
+	check(lseek(log, 0, SEEK_END) >= 0);
+	answers(fd, "collect", "ok\n");
+	while ((len = read(log, line, sizeof(line) - 1)) > 0) {
+		line[len] = 0;
+		lines += is_gctrace(line);
+	}
+	check_eq(lines, 1);
+	close(log);
+	close(fd);
+}
+
 static void make_rings(void *arg)
 {
 	unsigned int i, j, rings = tap_count(40, 4000);
@@ -289,6 +329,7 @@ static const struct tap_case cases[] = {
 	{ "four processes against their models", model_together },
 	{ "the limit lets the oldest go", eviction },
 	{ "a graph whose garbage is collected", graph_forgets },
+	{ "each cycle has its line in the log", cycle_line },
 	{ "rings that four processes make and forget", graph_rings },
 };
 

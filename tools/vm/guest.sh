@@ -52,6 +52,7 @@ run_program() {
 	shift
 	printf '### begin %s\n' "$name"
 	if [ "$name" = t_sample ] && [ -e "$KARENA_MODULES/karena_sample.ko" ]; then
+		echo Y >/sys/module/karena/parameters/gctrace
 		load "$KARENA_MODULES/karena_sample.ko" && sample=1
 	fi
 	timeout -k 5 "$limit" "$@"
