@@ -93,7 +93,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_INFO, KARENA_IOC_CLASSES, KARENA_IOC_SETUP, KARENA_IOC_ALLOC,
 		KARENA_IOC_ALLOC, KARENA_IOC_ALLOC, KARENA_IOC_FREE, KARENA_IOC_FREE,
 		KARENA_IOC_USABLE, KARENA_IOC_SHARE, KARENA_IOC_HEAP_INFO,
-		KARENA_IOC_CLASS_STATS,
+		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -109,6 +109,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_alloc alloc;
 		struct karena_free free;
 		struct karena_setup setup;
+		struct karena_register reg;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -120,6 +121,17 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 					    !rng_below(&f->rng, 4);
 		arg.alloc.count = 1 + rng_below(&f->rng, 64);
 		arg.alloc.addrs = as_addr(f->seen);
+		if (!rng_below(&f->rng, 4)) {
+			arg.alloc.type = rng_below(&f->rng, 20);
+			arg.alloc.flags &= KARENA_ALLOC_NOZERO;
+			arg.alloc.object_size = 8 * rng_below(&f->rng, 8);
+		}
+	} else if (cmd == KARENA_IOC_REGISTER) {
+		arg.reg.object_size = 8 + 8 * rng_below(&f->rng, 8);
+		arg.reg.nr_refs = rng_below(&f->rng, 4);
+		arg.reg.refs = as_addr(f->scratch);
+		for (i = 0; i < 4; i++)
+			((__u32 *)f->scratch)[i] = 8 * i + !rng_below(&f->rng, 8);
 	} else if (cmd == KARENA_IOC_FREE) {
 		arg.free.count = 1 + rng_below(&f->rng, 64);
 		arg.free.addrs = as_addr(f->scratch);
