@@ -332,6 +332,8 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 	cycle.sweeping = ktime_get_mono_fast_ns();
 	cycle.used_marked = atomic64_read(&heap->used);
 	sweep_all(gc);
+	/* Who waits for the cycle is not to wait for the worker. */
+	karena_large_reap(heap);
 	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
 	cycle.swept = ktime_get_mono_fast_ns();
 	count_cycle(gc, &cycle);
