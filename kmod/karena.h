@@ -181,6 +181,7 @@ struct karena_gc_params {
  * @live_bytes: found alive by the last cycle
  * @goal_bytes: what may be in use when the next one ends
  * @lost: objects that a check found reachable and not marked
+ * @stack_peak: most bytes that stacks of grey objects have taken at a time
  * @slice_us: slices by length: below 1 microsecond, below 2, 4, 8, ...
  */
 struct karena_gc_stats {
@@ -203,6 +204,7 @@ struct karena_gc_stats {
 	u64 live_bytes;
 	u64 goal_bytes;
 	u64 lost;
+	u64 stack_peak;
 	u64 slice_us[KARENA_SLICE_BUCKETS];
 };
 

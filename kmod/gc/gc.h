@@ -27,6 +27,8 @@
 struct karena_queue {
 	struct llist_head shaded;	/* spans of those that barriers have found */
 	atomic_t chunks_left;		/* that may be made */
+	atomic_t nr_chunks;		/* that there are */
+	atomic_t most_chunks;		/* that there have been */
 	spinlock_t lock;		/* all below */
 	struct list_head chunks;	/* of objects: stack.h */
 	struct list_head batches;	/* of spans */

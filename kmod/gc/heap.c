@@ -28,6 +28,7 @@ void karena_gc_stats(struct karena_heap *heap, struct karena_gc_stats *stats)
 	spin_unlock(&gc->stats_lock);
 	stats->live_bytes = READ_ONCE(gc->live_bytes);
 	stats->goal_bytes = READ_ONCE(gc->goal);
+	stats->stack_peak = (u64)atomic_read(&gc->queue.most_chunks) * SZ_4K;
 	for (central = karena_first_central(heap); central; central = central->next) {
 		spin_lock_irq(&central->lock);
 		stats->freed_objects += central->swept_objects;

@@ -8,6 +8,15 @@
 
 static_assert(sizeof(struct karena_chunk) == SZ_4K);
 
+/* One more is there: counted apart from what may be made, to show that bound kept. */
+static void count_chunk(struct karena_queue *queue)
+{
+	int n = atomic_inc_return(&queue->nr_chunks), most = atomic_read(&queue->most_chunks);
+
+	while (n > most && !atomic_try_cmpxchg(&queue->most_chunks, &most, n))
+		;
+}
+
 static struct karena_chunk *new_chunk(struct karena_queue *queue)
 {
 	struct karena_chunk *chunk;
@@ -16,10 +25,12 @@ static struct karena_chunk *new_chunk(struct karena_queue *queue)
 		return NULL;
 	/* A marker does not sleep, and can do without. */
 	chunk = kmalloc(sizeof(*chunk), GFP_NOWAIT | __GFP_NOWARN);
-	if (!chunk)
+	if (!chunk) {
 		atomic_inc(&queue->chunks_left);
-	else
-		chunk->nr = 0;
+		return NULL;
+	}
+	chunk->nr = 0;
+	count_chunk(queue);
 	return chunk;
 }
 
@@ -28,6 +39,7 @@ static void free_chunk(struct karena_queue *queue, struct karena_chunk *chunk)
 	if (!chunk)
 		return;
 	kfree(chunk);
+	atomic_dec(&queue->nr_chunks);
 	atomic_inc(&queue->chunks_left);
 }
 
