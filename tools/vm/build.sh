@@ -62,7 +62,7 @@ build() {
 	esac
 	if [ "$kernel" != host ]; then
 		args+=(KARENA_TESTS=1 KARENA_WERROR=1)
-		for folder in tests/{kunit,sample,bench,planted}; do
+		for folder in tests/{kunit,sample,torture,bench,planted}; do
 			[ ! -d "$KARENA_TOP/$folder" ] || sources+=("$folder")
 		done
 	fi

@@ -12,6 +12,7 @@
 #   lint        style and static checks (lint.sh)
 #   build       the modules for each kernel, the user programs
 #   kunit       KUnit on UML, with KASAN and lockdep, and with KCSAN
+#   torture     the collector against models and large graphs, on all kernels
 #   user        the user-space tests, on what users run and on the detectors
 #   tools       library, tool and demo, on Debian's 6.1
 #   planted     bugs that show each detector, and this harness, alive
@@ -129,6 +130,10 @@ kunit() {
 	[ "$kernel" != kcsan ] || memory=2G
 	machine "$kernel-kunit" "$kernel" --memory "$memory" --timeout "$limit" \
 		-- "$vm/guest.sh" kunit
+}
+
+torture() {
+	machine "$1-torture" "$1" --memory 2G --timeout "$limit" -- "$vm/guest.sh" torture
 }
 
 # The programs that take seconds are left out of the inner loop.
@@ -259,6 +264,14 @@ stage_kunit() {
 	done
 }
 
+stage_torture() {
+	local kernel
+	[ $mode != quick ] || return 0
+	for kernel in $all_kernels; do
+		job "torture-$kernel" torture "$kernel"
+	done
+}
+
 stage_user() {
 	local kernel
 	for kernel in $user_machines; do
@@ -312,7 +325,7 @@ flock -n 8 || die "another check is at work in $KARENA_BUILD; KARENA_BUILD=... f
 rm -rf "$results"
 mkdir -p "$results" "$KARENA_BUILD/vm/logs"
 echo "# seed $KARENA_SEED: make check SEED=$KARENA_SEED repeats this run"
-[ $# -gt 0 ] || set -- build user tools kunit planted lint
+[ $# -gt 0 ] || set -- build user tools kunit torture planted lint
 for stage in "$@"; do
 	"stage_$stage"
 done

@@ -5,6 +5,7 @@
 #
 #   guest.sh kunit              load the KUnit module: results in the kernel log
 #   guest.sh user PROGRAM...    load the module, run TAP programs
+#   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh load MODULE...     load planted modules, whatever comes of it
@@ -24,10 +25,17 @@ uml-debug|kcsan) export KARENA_SLOW=1 ;;
 esac
 [ -z "${KARENA_LONG:-}" ] || limit=1800
 
-# load MODULE: gives it the seed if it takes one.
+# How many times slower than UML: detectors, and QEMU without KVM, or with both.
+case $KARENA_MACHINE in
+uml)		times_slower=1 ;;
+kcsan)		times_slower=100 ;;
+*)		times_slower=10 ;;
+esac
+
+# load MODULE: gives it the seed if it takes one, and what else it may.
 load() {
 	local path=$1 params=() name
-	for name in seed long; do
+	for name in seed long slow; do
 		case $(modinfo -F parm "$path") in
 		*"$name:"*) ;;
 		*) continue ;;
@@ -35,6 +43,7 @@ load() {
 		case $name in
 		seed)	params+=("seed=${KARENA_SEED:-1}") ;;
 		long)	params+=("long=${KARENA_LONG:-0}") ;;
+		slow)	params+=("slow=$times_slower") ;;
 		esac
 	done
 	insmod "$path" "${params[@]}"
@@ -102,9 +111,10 @@ shell() {
 command=$1
 shift
 case $command in
-# insmod waits for all suites, uninterruptibly and maybe for long.
-kunit)	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
-	with_module karena_kunit ;;
+# insmod waits for all tests, uninterruptibly and maybe for long.
+kunit|torture)
+	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
+	with_module "karena_$command" ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
 	*)	with_module "karena_bench_$1" ;;

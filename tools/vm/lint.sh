@@ -16,7 +16,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel_folders='kmod tests/kunit tests/sample tests/bench tests/planted'
+kernel_folders='kmod tests/kunit tests/sample tests/torture tests/bench tests/planted'
 user_folders='uapi tools/lib tools/karenactl tools/demo tests/user'
 quick=
 
