@@ -5,8 +5,11 @@
  * there are, while another thread collects all the time.  Now and then the two
  * rest: what the oracle reaches is whole, and two cycles later all else is gone,
  * cycles in the graph as well.
+ *
+ * The graph is small, and marked too soon for much to happen meanwhile; so some of
+ * its roots are at the end of a long list.
  */
-#include <linux/kthread.h>
+#include <linux/delay.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -20,6 +23,8 @@
 #define ROOTS		64
 #define MORE		8		/* roots that come and go */
 #define PINS		8
+#define LATE		48		/* words that a marker comes to last */
+#define BALLAST		200000ULL	/* most objects that it has to pass before */
 #define FAR		24
 
 struct node {
@@ -43,10 +48,14 @@ struct model {
 	struct node *root[ROOTS];
 	struct node *more[MORE];
 	struct node *node[NODES];
+	struct node *list;		/* a root; its objects are no nodes of the graph */
+	struct node **late[LATE];	/* words of the last ones of that list */
+	unsigned int nr_ballast;	/* objects of it */
 
 	/* The oracle's: numbers of nodes, -1 for none. */
 	int root_to[ROOTS];
 	int more_to[MORE];
+	int late_to[LATE];
 	int pinned[PINS];
 	int to[NODES][REFS];
 	enum kind kind[NODES];
@@ -96,8 +105,11 @@ static bool whole(struct model *m, int at)
 
 static struct place root_place(struct model *m)
 {
-	unsigned int i = below(m, m->more_on ? ROOTS + MORE : ROOTS);
+	unsigned int i = below(m, LATE + ROOTS + (m->more_on ? MORE : 0));
 
+	if (i < LATE)
+		return (struct place){ m->late[i], &m->late_to[i] };
+	i -= LATE;
 	if (i < ROOTS)
 		return (struct place){ &m->root[i], &m->root_to[i] };
 	return (struct place){ &m->more[i - ROOTS], &m->more_to[i - ROOTS] };
@@ -201,6 +213,18 @@ static void step_move(struct model *m)
 	store(m, to, what);
 }
 
+/* The same, with a cycle going on between: nothing but this section knows of it. */
+static void step_hide(struct model *m)
+{
+	unsigned int i = below(m, LATE);
+	struct place from = { m->late[i], &m->late_to[i] };
+	int what = *from.to;
+
+	store(m, from, -1);
+	usleep_range(1000, 1000 + below(m, 20000));
+	store(m, free_place(m), what);
+}
+
 static void step_shift(struct model *m)
 {
 	unsigned int from = below(m, ROOTS - 3), to = below(m, ROOTS - 3);
@@ -274,7 +298,9 @@ static void step(struct model *m)
 		step_free(m);
 		break;
 	default:
-		if (below(m, 20))
+		if (!below(m, 128))
+			step_hide(m);
+		else if (below(m, 20))
 			karena_gc_step(m->heap, 20 * NSEC_PER_USEC);
 		else
 			karena_collect(m->heap, false);
@@ -320,6 +346,7 @@ static unsigned int reach(struct model *m)
 	memset(m->reached, 0, sizeof(m->reached));
 	found_all(m, m->root_to, ROOTS);
 	found_all(m, m->more_to, MORE);
+	found_all(m, m->late_to, LATE);
 	found_all(m, m->pinned, PINS);
 	for (; m->nr_todo; n++)
 		found_all(m, m->to[m->todo[--m->nr_todo]], REFS);
@@ -347,7 +374,7 @@ static void rest(struct model *m)
 
 	mutex_lock(&m->rest);
 	tt_collect_twice(m->heap);
-	if (!tt_equal("objects alive", tt_live(m->heap), reached))
+	if (!tt_equal("objects alive", tt_live(m->heap), reached + m->nr_ballast))
 		m->broken = true;
 	check_all(m);
 	mutex_unlock(&m->rest);
@@ -383,6 +410,28 @@ static void mutate_or_collect(struct tt_thread *thread)
 		mutate(thread->arg);
 }
 
+/* A list, of which the last objects hold references to the graph. */
+static bool build_list(struct model *m)
+{
+	unsigned int nr = max_t(u64, min(tt_scale(BALLAST), BALLAST), LATE), i;
+	int section = karena_enter(m->heap);
+	struct node *node;
+
+	for (i = 0; i < nr; i++) {
+		node = karena_new(m->type, 0, GFP_KERNEL);
+		if (!node)
+			break;
+		if (i < LATE)
+			m->late[i] = &node->ref[1];
+		karena_store(m->heap, &node->ref[0], m->list);
+		karena_store(m->heap, &m->list, node);
+		cond_resched();
+	}
+	karena_exit(m->heap, section);
+	m->nr_ballast = i;
+	return i == nr;
+}
+
 static bool model_init(struct model *m)
 {
 	static const u32 refs[REFS] = { 0, 8, 16, 24 };
@@ -394,9 +443,11 @@ static bool model_init(struct model *m)
 	mutex_init(&m->rest);
 	memset(m->root_to, -1, sizeof(m->root_to));
 	memset(m->more_to, -1, sizeof(m->more_to));
+	memset(m->late_to, -1, sizeof(m->late_to));
 	memset(m->pinned, -1, sizeof(m->pinned));
 	m->type = karena_type_register(m->heap, &layout, NULL);
-	return !IS_ERR(m->type) && !karena_root_add(m->heap, m->root, ROOTS);
+	return !IS_ERR(m->type) && !karena_root_add(m->heap, m->root, ROOTS) &&
+	       !karena_root_add(m->heap, &m->list, 1) && build_list(m);
 }
 
 static void model_end(struct model *m)
