@@ -26,6 +26,7 @@
 #define LATE		48		/* words that a marker comes to last */
 #define BALLAST		200000ULL	/* most objects that it has to pass before */
 #define FAR		24
+#define WAITS		1000		/* of 50 us and more */
 
 struct node {
 	struct node *ref[REFS];
@@ -148,7 +149,7 @@ static struct place any_place(struct model *m)
 static struct place free_place(struct model *m)
 {
 	struct place p = any_place(m);
-	unsigned int tries = 3;
+	unsigned int tries = 8;
 
 	while (*p.to >= 0 && tries--)
 		p = any_place(m);
@@ -213,18 +214,6 @@ static void step_move(struct model *m)
 	store(m, to, what);
 }
 
-/* The same, with a cycle going on between: nothing but this section knows of it. */
-static void step_hide(struct model *m)
-{
-	unsigned int i = below(m, LATE);
-	struct place from = { m->late[i], &m->late_to[i] };
-	int what = *from.to;
-
-	store(m, from, -1);
-	usleep_range(1000, 1000 + below(m, 20000));
-	store(m, free_place(m), what);
-}
-
 static void step_shift(struct model *m)
 {
 	unsigned int from = below(m, ROOTS - 3), to = below(m, ROOTS - 3);
@@ -276,17 +265,18 @@ static void step(struct model *m)
 	case 0 ... 25:
 		step_add(m);
 		break;
-	case 26 ... 37:
-		store(m, any_place(m), walk(m));
+	case 26 ... 40:
+		store(m, free_place(m), walk(m));
 		break;
-	case 38 ... 54:
+	case 41 ... 58:
 		step_move(m);
 		break;
-	case 55 ... 58:
-		store(m, any_place(m), -1);
-		break;
 	case 59:
-		step_shift(m);
+		/* Rarely: most objects are to be older than the cycle that runs. */
+		if (below(m, 4))
+			store(m, any_place(m), -1);
+		else
+			step_shift(m);
 		break;
 	case 60:
 		step_roots(m);
@@ -298,14 +288,58 @@ static void step(struct model *m)
 		step_free(m);
 		break;
 	default:
-		if (!below(m, 128))
-			step_hide(m);
-		else if (below(m, 20))
+		if (below(m, 20))
 			karena_gc_step(m->heap, 20 * NSEC_PER_USEC);
 		else
 			karena_collect(m->heap, false);
 	}
 	m->steps++;
+}
+
+static bool is_marking(struct model *m)
+{
+	const struct karena_heap_head *head = (const struct karena_heap_head *)m->heap;
+
+	/* A look from outside, to be in time for what is tested. */
+	return READ_ONCE(head->phase) == KARENA_MARK;
+}
+
+/* Until references are being followed, or for some time. */
+static void wait_for_marking(struct model *m)
+{
+	struct karena_gc_stats stats;
+	unsigned int tries = WAITS;
+	u64 slices;
+
+	karena_gc_stats(m->heap, &stats);
+	slices = stats.slices;
+	while (stats.slices == slices && tries--) {
+		usleep_range(50, 100);
+		karena_gc_stats(m->heap, &stats);
+	}
+}
+
+/*
+ * References leave their places before a marker comes there, and are this section's
+ * until there is no barrier any more: what they refer to must have been shaded when
+ * they left.
+ */
+static void hide(struct model *m)
+{
+	unsigned int i, tries = WAITS;
+	int what[LATE], section;
+
+	wait_for_marking(m);
+	section = karena_enter(m->heap);
+	for (i = 0; i < LATE; i++) {
+		what[i] = m->late_to[i];
+		store(m, (struct place){ m->late[i], &m->late_to[i] }, -1);
+	}
+	while (is_marking(m) && tries--)
+		usleep_range(50, 100);
+	for (i = 0; i < LATE; i++)
+		store(m, (struct place){ m->late[i], &m->late_to[i] }, what[i]);
+	karena_exit(m->heap, section);
 }
 
 static void work(struct model *m)
@@ -386,6 +420,7 @@ static void mutate(struct model *m)
 
 	while (m->steps < steps && !m->broken) {
 		work(m);
+		hide(m);
 		rest(m);
 	}
 	WRITE_ONCE(m->over, true);
