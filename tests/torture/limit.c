@@ -8,9 +8,9 @@
 
 #include "torture.h"
 
-#define LIMIT		SZ_4M
+#define LIMIT		SZ_1M
 #define MORE_TRIES	1000
-#define LARGE_SIZE	SZ_256K
+#define LARGE_SIZE	SZ_128K
 
 struct block {
 	struct block *next;
@@ -83,7 +83,7 @@ static void fill_and_drop(struct full *f)
 	unsigned int first = fill(f), again;
 
 	if (first < LIMIT / sizeof(struct block) / 2 || first > LIMIT / sizeof(struct block))
-		tt_equal("objects in 4 MiB", first, LIMIT / sizeof(struct block));
+		tt_equal("objects in 1 MiB", first, LIMIT / sizeof(struct block));
 	expect_full(f, first);
 	drop(f);
 	if (!add_large(f))

@@ -16,7 +16,7 @@
 
 #include "torture.h"
 
-#define STEPS		4000000ULL
+#define STEPS		2000000ULL
 #define BATCH		100000		/* most steps between two rests */
 #define NODES		65536		/* numbers; those of the dead are used again */
 #define REFS		4

@@ -28,6 +28,7 @@ esac
 # How many times slower than UML: detectors, and QEMU without KVM, or with both.
 case $KARENA_MACHINE in
 uml)		times_slower=1 ;;
+uml-debug)	times_slower=30 ;;
 kcsan)		times_slower=100 ;;
 *)		times_slower=10 ;;
 esac
