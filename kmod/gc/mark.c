@@ -41,8 +41,8 @@
 #define TAKE		8u		/* batches of spans taken at a time */
 #define DENSE_BYTES	512u		/* prefetched where neighbours refer to each other */
 #define DENSE		2u		/* more than so often its objects led to others of it */
-#define CHECK		SZ_8K		/* bytes scanned between looks at the clock */
-#define PIECE		SZ_32K		/* of a large object, scanned at a stretch */
+#define CHECK		SZ_4K		/* bytes scanned between looks at the clock */
+#define PIECE		SZ_4K		/* of a large object, scanned at a stretch */
 #define MARGIN		4u		/* of a slice, for the time between looks: an eighth */
 #define MAX_WORDS	BITS_TO_LONGS(KARENA_PAGE_SIZE / 8)	/* of a span's marks */
 
@@ -73,6 +73,12 @@ struct white {
 	u32 index;
 };
 
+/* A reference to an object whose mark is not in the pagemap. */
+struct far_ref {
+	unsigned long word;
+	struct karena_span *span;
+};
+
 /* Objects that are on their way into the cache. */
 struct objects {
 	u32 nr;
@@ -92,6 +98,8 @@ struct karena_marker {
 	u32 nr_refs;
 	struct ref refs[REFS];
 	struct white white[REFS + 1];	/* and one that is none */
+	u32 nr_far;
+	struct far_ref far[REFS];
 
 	/* The span that is being scanned. */
 	unsigned long marks[MAX_WORDS];	/* its marks, and those found meanwhile */
@@ -194,6 +202,38 @@ static noinline void mark_far(struct karena_marker *m, unsigned long word,
 		queue_span(m, span);
 }
 
+/* Its span is next, and what that leads to. */
+static noinline void put_far(struct karena_marker *m, const struct ref *ref)
+{
+	struct karena_span *span;
+
+	/* As in is_white(); NULL if it has gone, then it was no reference. */
+	smp_rmb();
+	span = READ_ONCE(ref->page->span);
+	if (!span)
+		return;
+	prefetch(span);
+	m->far[m->nr_far++] = (struct far_ref){ ref->word, span };
+}
+
+/* Each pass reads what the one before has prefetched. */
+static noinline void mark_all_far(struct karena_marker *m)
+{
+	struct karena_span *span;
+	unsigned int i;
+	u32 index;
+
+	for (i = 0; i < m->nr_far; i++) {
+		span = m->far[i].span;
+		index = karena_span_index(span, m->far[i].word - span->base);
+		if (span->mark && index < span->nelems)
+			prefetch(&span->mark[index / BITS_PER_LONG]);
+	}
+	for (i = 0; i < m->nr_far; i++)
+		mark_far(m, m->far[i].word, m->far[i].span);
+	m->nr_far = 0;
+}
+
 /* The object that a reference leads to, if it is one to a small object without a mark. */
 static __always_inline bool is_white(struct karena_marker *m, const struct ref *ref,
 				     struct white *white)
@@ -208,10 +248,8 @@ static __always_inline bool is_white(struct karena_marker *m, const struct ref *
 	 */
 	info = READ_ONCE(page->info);
 	if (unlikely((info & (KARENA_INFO_TAG | BIT(KARENA_INFO_FAR))) != m->tag)) {
-		/* As above; NULL if it has gone, then it was no reference. */
-		smp_rmb();
 		if ((info & KARENA_INFO_TAG) == m->tag)
-			mark_far(m, ref->word, READ_ONCE(page->span));
+			put_far(m, ref);
 		return false;
 	}
 	nr = FIELD_GET(KARENA_INFO_PAGE, info);
@@ -258,6 +296,8 @@ static noinline void mark_refs(struct karena_marker *m, unsigned int n)
 	m->work.objects += work.objects;
 	m->work.bytes += work.bytes;
 	m->nr_refs = 0;
+	if (m->nr_far)
+		mark_all_far(m);
 }
 
 /* --- references --- */

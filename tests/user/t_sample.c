@@ -233,7 +233,9 @@ static void graph_forgets(void)
 	close(fd);
 }
 
-/* One of several who make cycles and forget them, while others ask for cycles. */
+#define CYCLE_LINE \
+	" gc %llu @%lfs %u%%: %lf+%lf+%lf ms clock, %lf+%lf/%lf/%lf+%lf ms cpu, %llu->%llu->%llu MB, %llu MB goal, %llu MB stacks, %llu MB globals, %u P (forced)%n"
+
 /* Whether a line has all fields of Go's gctrace line, and figures that can be. */
 static bool is_gctrace(const char *line)
 {
@@ -243,12 +245,9 @@ static bool is_gctrace(const char *line)
 	int end = 0;
 
 	line = strstr(line, " gc ");
-	if (!line || sscanf(line, " gc %llu @%lfs %u%%: %lf+%lf+%lf ms clock, "
-			    "%lf+%lf/%lf/%lf+%lf ms cpu, %llu->%llu->%llu MB, "
-			    "%llu MB goal, %llu MB stacks, %llu MB globals, %u P (forced)%n",
-			    &n, &age, &share, &clock[0], &clock[1], &clock[2], &cpu[0],
-			    &cpu[1], &cpu[2], &cpu[3], &cpu[4], &used, &marked, &live, &goal,
-			    &stacks, &globals, &cpus, &end) != 18)
+	if (!line || sscanf(line, CYCLE_LINE, &n, &age, &share, &clock[0], &clock[1], &clock[2],
+			    &cpu[0], &cpu[1], &cpu[2], &cpu[3], &cpu[4], &used, &marked, &live,
+			    &goal, &stacks, &globals, &cpus, &end) != 18)
 		return false;
 	return end && n && age > 0 && share <= 100 && clock[1] > 0 && live <= marked && cpus;
 }
@@ -274,6 +273,7 @@ static void cycle_line(void)
 	close(fd);
 }
 
+/* One of several who make cycles and forget them, while others ask for cycles. */
 static void make_rings(void *arg)
 {
 	unsigned int i, j, rings = tap_count(40, 4000);
