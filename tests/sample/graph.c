@@ -326,14 +326,15 @@ int graph_hops(struct graph *graph, const char *from, const char *to)
 /**
  * graph_collect - free now what cannot be reached
  * @graph: the graph
+ * @wait: until it is done
  *
  * Not needed: the collector comes by itself.
  *
  * Return: 0.
  */
-int graph_collect(struct graph *graph)
+int graph_collect(struct graph *graph, bool wait)
 {
-	return karena_collect(graph->heap, true);
+	return karena_collect(graph->heap, wait);
 }
 
 /**

@@ -19,7 +19,7 @@ int graph_link(struct graph *graph, const char *from, const char *to);
 int graph_unlink(struct graph *graph, const char *from, const char *to);
 int graph_forget(struct graph *graph, const char *name);
 int graph_hops(struct graph *graph, const char *from, const char *to);
-int graph_collect(struct graph *graph);
+int graph_collect(struct graph *graph, bool wait);
 u64 graph_objects(struct graph *graph);
 
 #endif /* _KARENA_SAMPLE_GRAPH_H */

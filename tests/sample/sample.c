@@ -13,7 +13,8 @@
  *
  *	add A, forget A, link A B, unlink A B	ok | error N
  *	hops A B	N | error N
- *	collect		ok
+ *	collect		ok, when it is done
+ *	collect later	ok, at once
  *	objects		N
  *
  * N after "error" is an errno.  A descriptor keeps the answer to its own last
@@ -142,7 +143,9 @@ static int answer_graph(struct session *s)
 	if (!strcmp(verb, "objects") && !a) {
 		snprintf(s->answer, MAX_LINE, "%llu\n", graph_objects(graph));
 	} else if (!strcmp(verb, "collect") && !a) {
-		say_result(s, graph_collect(graph));
+		say_result(s, graph_collect(graph, true));
+	} else if (!strcmp(verb, "collect") && !strcmp(a, "later") && !b) {
+		say_result(s, graph_collect(graph, false));
 	} else if (!strcmp(verb, "add") && a && !b) {
 		say_result(s, graph_add(graph, a));
 	} else if (!strcmp(verb, "forget") && a && !b) {

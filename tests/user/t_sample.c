@@ -2,12 +2,15 @@
 /*
  * The sample consumer, a kernel module with a cache of strings and a graph that is
  * never freed by hand in karena heaps (tests/sample): what it answers against a
- * model, its limit, what is collected, and several processes at once.
+ * model, its limit, what is collected, several processes at once, and that it can
+ * be unloaded at any time, and karena with it.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -322,6 +325,71 @@ static void graph_rings(void)
 	close(fd);
 }
 
+/* Places in a ring, and half of them forgotten, so that a cycle has something to do. */
+static void fill_graph(int fd)
+{
+	char command[64];
+	unsigned int i;
+
+	for (i = 0; i < 200 && !tap_failed(); i++) {
+		snprintf(command, sizeof(command), "add u%u", i);
+		answers(fd, command, "ok\n");
+	}
+	for (i = 0; i < 200 && !tap_failed(); i++) {
+		snprintf(command, sizeof(command), "link u%u u%u", i, (i + 1) % 200);
+		answers(fd, command, "ok\n");
+	}
+}
+
+static int unload(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
+}
+
+/* A module from the folder that karena.ko is in. */
+static int load(const char *module)
+{
+	const char *karena = getenv("KARENA_KO"), *end = karena ? strrchr(karena, '/') : NULL;
+	char path[512];
+	int fd, err;
+
+	if (!end)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%.*s/%s.ko", (int)(end - karena), karena, module);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* At a moment of the cycle that the seed knows, and the machine. */
+static void unload_in_cycle(void)
+{
+	unsigned int i, rounds = tap_count(30, 1000);
+	struct rng rng;
+	__u64 steps;
+	int fd;
+
+	rng_init(&rng, 20);
+	for (i = 0; i < rounds && !tap_failed(); i++) {
+		fd = sample_open(GRAPH);
+		if (fd < 0)
+			return;
+		fill_graph(fd);
+		answers(fd, "collect later", "ok\n");
+		/* From nothing to longer than a cycle, mostly short. */
+		for (steps = rng_below(&rng, 1ULL << rng_below(&rng, 14)); steps; steps--)
+			sched_yield();
+		close(fd);
+		check_ret(unload("karena_sample"), 0);
+		check_ret(unload("karena"), 0);
+		check_ret(load("karena"), 0);
+		check_ret(load("karena_sample"), 0);
+	}
+}
+
 static const struct tap_case cases[] = {
 	{ "set, get and del", basics },
 	{ "commands that are none", rejections },
@@ -331,6 +399,7 @@ static const struct tap_case cases[] = {
 	{ "a graph whose garbage is collected", graph_forgets },
 	{ "each cycle has its line in the log", cycle_line },
 	{ "rings that four processes make and forget", graph_rings },
+	{ "unloaded in the middle of a cycle", unload_in_cycle },
 };
 
 int main(void)
