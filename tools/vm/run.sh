@@ -155,14 +155,25 @@ finish() {
 	return "$status"
 }
 
+# Whether the kernel went down before anything of ours ran.  TCG sometimes loses
+# the race of a CPU against another one that patches the code below it.
+died_early() {
+	[ "$rc" -ne 72 ] && grep -q 'Kernel panic' "$log" && ! grep -q 'karena-vm: begin' "$log"
+}
+
 write_command "$@"
-rc=0
-if [ -n "$interactive" ]; then
-	boot env || rc=$?
-else
+for try in 1 2 3; do
+	rc=0
+	if [ -n "$interactive" ]; then
+		boot env || rc=$?
+		break
+	fi
 	# In the foreground: to be stopped together with this script.
 	boot timeout --foreground -k 5 "$limit" </dev/null || rc=$?
-fi
+	died_early || break
+	cp "$log" "$logs/$name.boot-$try.log"
+	say "$name: the kernel did not come up (boot $try, see $logs/$name.boot-$try.log)"
+done
 finish "$rc" && rc=0 || rc=$?
 if [ -n "$out" ]; then
 	mkdir -p "$out"
