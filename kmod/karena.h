@@ -182,7 +182,13 @@ struct karena_gc_params {
  * @goal_bytes: what may be in use when the next one ends
  * @lost: objects that a check found reachable and not marked
  * @stack_peak: most bytes that stacks of grey objects have taken at a time
+ * @stops: times that all threads of programs were stopped
+ * @put_off: times that they could not be in time
+ * @stop_ns: nanoseconds that they were stopped, all together
+ * @stop_max_ns: the longest time
+ * @protect_ns: nanoseconds of protecting pages before that
  * @slice_us: slices by length: below 1 microsecond, below 2, 4, 8, ...
+ * @stop_us: stops by length
  */
 struct karena_gc_stats {
 	u64 cycles;
@@ -205,7 +211,13 @@ struct karena_gc_stats {
 	u64 goal_bytes;
 	u64 lost;
 	u64 stack_peak;
+	u64 stops;
+	u64 put_off;
+	u64 stop_ns;
+	u64 stop_max_ns;
+	u64 protect_ns;
 	u64 slice_us[KARENA_SLICE_BUCKETS];
+	u64 stop_us[KARENA_SLICE_BUCKETS];
 };
 
 struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,

@@ -71,6 +71,7 @@ exit_runs:
 static void __exit karena_unload(void)
 {
 	karena_chardev_exit();
+	karena_stops_end();
 	/* It may hold the last reference of a heap, which has an inode. */
 	karena_hotplug_exit();
 	karena_heaps_exit();

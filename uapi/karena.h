@@ -62,6 +62,7 @@
 #define KARENA_FEAT_TINY	(1ULL << 0)	/* KARENA_ALLOC_NOSCAN packs */
 #define KARENA_FEAT_SHARE	(1ULL << 1)	/* KARENA_IOC_SHARE */
 #define KARENA_FEAT_TYPES	(1ULL << 2)	/* KARENA_IOC_REGISTER */
+#define KARENA_FEAT_COLLECT	(1ULL << 3)	/* KARENA_SETUP_COLLECT and its calls */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -129,7 +130,8 @@ KARENA_ASSERT(sizeof(struct karena_classes) == 16);
 /**
  * struct karena_setup - KARENA_IOC_SETUP: give the heap its window
  * @size: sizeof(struct karena_setup)
- * @flags: none yet, 0
+ * @flags: KARENA_SETUP_COLLECT: what no process can reach is freed, see
+ *	KARENA_IOC_ROOT
  * @window: in: bytes of addresses, 0 for the default; out: rounded up to
  *	KARENA_PAGE_SIZE
  * @limit: in: most bytes of memory that objects may hold, 0 for the whole
@@ -157,6 +159,8 @@ struct karena_setup {
 	char name[KARENA_NAME_LEN];
 };
 KARENA_ASSERT(sizeof(struct karena_setup) == 80);
+
+#define KARENA_SETUP_COLLECT	(1U << 0)
 
 /* Most types of a heap, and bytes of memory that each of them is charged for. */
 #define KARENA_MAX_TYPES	1024
@@ -407,6 +411,156 @@ struct karena_class_stats {
 };
 KARENA_ASSERT(sizeof(struct karena_class_stats) == 24);
 
+/**
+ * struct karena_collect - KARENA_IOC_COLLECT: collect now
+ * @size: sizeof(struct karena_collect)
+ * @flags: KARENA_COLLECT_WAIT: until it is done, and what was found dead is free
+ *
+ * Errors: EINVAL the heap is not collected; EINTR a fatal signal came first.
+ */
+struct karena_collect {
+	__u32 size;
+	__u32 flags;
+};
+KARENA_ASSERT(sizeof(struct karena_collect) == 8);
+
+#define KARENA_COLLECT_WAIT	(1U << 0)
+
+/**
+ * struct karena_step - KARENA_IOC_STEP: work for the cycle that runs
+ * @size: sizeof(struct karena_step)
+ * @flags: 0
+ * @ns: in: about how long, in nanoseconds, up to a tenth of a second; out: 1 if
+ *	there was anything to do, else 0
+ *
+ * Errors: EINVAL also if the heap is not collected.
+ */
+struct karena_step {
+	__u32 size;
+	__u32 flags;
+	__u64 ns;
+};
+KARENA_ASSERT(sizeof(struct karena_step) == 16);
+
+/**
+ * struct karena_root_range - KARENA_IOC_ROOT: memory where references are
+ * @size: sizeof(struct karena_root_range)
+ * @flags: KARENA_ROOT_DEL: not any more; then @start and @length are those of a range
+ * @start: address, a multiple of 8; not in the heap's window
+ * @length: bytes, a multiple of 8, from 8 up
+ *
+ * Each cycle searches the range for references, whatever else is in it; what of it
+ * cannot be read is left out.  Stacks and registers of all threads are searched
+ * without this.  Ranges belong to the process, and to its children after fork(); they
+ * are gone when the window is not mapped any more.
+ *
+ * Errors: EINVAL, also if the heap is not collected; ENXIO the caller has not mapped
+ * the window; EEXIST it overlaps another range; ENOENT no such range; ENOSPC the
+ * process has 4,096; ENOMEM.
+ */
+struct karena_root_range {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_root_range) == 24);
+
+#define KARENA_ROOT_DEL		(1U << 0)
+
+/**
+ * struct karena_gc_control - KARENA_IOC_GC_CONTROL: how a heap is collected
+ * @size: sizeof(struct karena_gc_control)
+ * @flags: KARENA_GC_SET: change it, else it is only told
+ * @percent: how much the heap may grow over what was found alive until the next cycle
+ *	ends (GOGC), -1 for never
+ * @workers: who mark at a time, 0: as @share needs
+ * @min_heap: bytes; no goal is below @percent of it
+ * @mem_limit: bytes of memory to stay below by collecting, 0 for no limit
+ * @period_ms: milliseconds after which there is a cycle in any case, 0 for never
+ * @slice_us: microseconds of marking at a stretch, 10 to 100000
+ * @share: percent of all CPUs that marking in the background may take, 1 to 100
+ * @assist_us: most microseconds that an allocation helps at a time, 0 for none
+ * @trace: 1: a line in the kernel's log for each cycle
+ * @check: 1: find what is reachable a second time, by other means, and compare
+ *
+ * Errors: EBADF to change it needs a descriptor to write; EINVAL also if the heap is
+ * not collected; EINTR.
+ */
+struct karena_gc_control {
+	__u32 size;
+	__u32 flags;
+	__s32 percent;
+	__u32 workers;
+	__u64 min_heap;
+	__u64 mem_limit;
+	__u32 period_ms;
+	__u32 slice_us;
+	__u32 share;
+	__u32 assist_us;
+	__u32 trace;
+	__u32 check;
+};
+KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
+
+#define KARENA_GC_SET		(1U << 0)
+
+/* Lengths of time: below 1 microsecond, below 2, 4, 8, ..., and all longer ones. */
+#define KARENA_GC_BUCKETS	16
+
+/**
+ * struct karena_gc_info - KARENA_IOC_GC_INFO: what the collector has done for a heap
+ * @size: in: sizeof(struct karena_gc_info); out: bytes filled in
+ * @phase: 0 while no cycle runs, 1 marking, 2 sweeping
+ * @cycles: complete ones
+ * @forced: of these, those that were asked for
+ * @freed_objects: found dead, small ones
+ * @freed_bytes: their bytes
+ * @live_bytes: found alive by the last cycle
+ * @goal_bytes: what may be in use when the next one ends
+ * @marked_objects: found alive, in all cycles
+ * @marked_bytes: their bytes
+ * @mark_ns: nanoseconds of marking, all workers together
+ * @assist_ns: of it, by allocations
+ * @slices: stretches of marking
+ * @assists: of these, by allocations
+ * @lost: objects that a check found reachable and not marked
+ * @stops: times that all threads were stopped
+ * @put_off: times that they could not be in time
+ * @stop_ns: nanoseconds that they were stopped, all together
+ * @stop_max_ns: the longest time
+ * @protect_ns: nanoseconds of protecting pages before
+ * @slice_us: slices by length, see KARENA_GC_BUCKETS
+ * @stop_us: stops by length
+ *
+ * Errors: EINVAL also if the heap is not collected.
+ */
+struct karena_gc_info {
+	__u32 size;
+	__u32 phase;
+	__u64 cycles;
+	__u64 forced;
+	__u64 freed_objects;
+	__u64 freed_bytes;
+	__u64 live_bytes;
+	__u64 goal_bytes;
+	__u64 marked_objects;
+	__u64 marked_bytes;
+	__u64 mark_ns;
+	__u64 assist_ns;
+	__u64 slices;
+	__u64 assists;
+	__u64 lost;
+	__u64 stops;
+	__u64 put_off;
+	__u64 stop_ns;
+	__u64 stop_max_ns;
+	__u64 protect_ns;
+	__u64 slice_us[KARENA_GC_BUCKETS];
+	__u64 stop_us[KARENA_GC_BUCKETS];
+};
+KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
+
 /* First word of the control region: "karena" and a version. */
 #define KARENA_CONTROL_MAGIC	0x01006172656e616bULL
 
@@ -447,5 +601,10 @@ KARENA_ASSERT(sizeof(struct karena_control) == 64);
 #define KARENA_IOC_HEAP_INFO	_IOWR(KARENA_IOC_MAGIC, 0x07, struct karena_heap_info)
 #define KARENA_IOC_CLASS_STATS	_IOWR(KARENA_IOC_MAGIC, 0x08, struct karena_class_stats)
 #define KARENA_IOC_REGISTER	_IOWR(KARENA_IOC_MAGIC, 0x09, struct karena_register)
+#define KARENA_IOC_COLLECT	_IOW(KARENA_IOC_MAGIC, 0x0a, struct karena_collect)
+#define KARENA_IOC_STEP		_IOWR(KARENA_IOC_MAGIC, 0x0b, struct karena_step)
+#define KARENA_IOC_ROOT		_IOW(KARENA_IOC_MAGIC, 0x0c, struct karena_root_range)
+#define KARENA_IOC_GC_CONTROL	_IOWR(KARENA_IOC_MAGIC, 0x0d, struct karena_gc_control)
+#define KARENA_IOC_GC_INFO	_IOWR(KARENA_IOC_MAGIC, 0x0e, struct karena_gc_info)
 
 #endif /* _UAPI_KARENA_H */

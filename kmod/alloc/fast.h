@@ -129,7 +129,7 @@ enum karena_info_bits {
 
 struct karena_leaf {
 	struct karena_page page[KARENA_LEAF_PAGES];
-	struct page *memory[];		/* user heaps: first machine page of each */
+	unsigned long memory[];		/* user heaps, see karena_memory_of() */
 };
 
 /*

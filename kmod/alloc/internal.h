@@ -268,8 +268,12 @@ static inline struct karena_page *karena_pagemap_get(struct karena_pagemap *map,
 	return karena_map_page(map, 0, page << KARENA_PAGE_SHIFT);
 }
 
-/* Where the memory of a page is told; NULL when none was ever there. */
-static inline struct page **karena_pagemap_memory(struct karena_pagemap *map, unsigned long page)
+/*
+ * Where the memory of a page is told: its address in the kernel, 0 if it has none, and
+ * in the low bits which machine pages of it are written (user/pages.c).  NULL when
+ * none was ever there.
+ */
+static inline unsigned long *karena_pagemap_memory(struct karena_pagemap *map, unsigned long page)
 {
 	struct karena_leaf *leaf;
 
@@ -278,6 +282,35 @@ static inline struct page **karena_pagemap_memory(struct karena_pagemap *map, un
 	/* Pairs with the cmpxchg in karena_pagemap_populate(). */
 	leaf = READ_ONCE(map->leaf[page >> KARENA_LEAF_SHIFT]);
 	return leaf ? &leaf->memory[page & (KARENA_LEAF_PAGES - 1)] : NULL;
+}
+
+static __always_inline unsigned long karena_memory_of(unsigned long word)
+{
+	return word & ~KARENA_PAGE_MASK;
+}
+
+/*
+ * Where in the kernel's memory the byte is that a program has at an address.  Only of a
+ * span that stays.
+ */
+static __always_inline unsigned long karena_memory_at(struct karena_pagemap *map,
+						      unsigned long base, unsigned long addr)
+{
+	unsigned long page = (addr - base) >> KARENA_PAGE_SHIFT;
+	struct karena_leaf *leaf = map->leaf[page >> KARENA_LEAF_SHIFT];
+
+	/* READ_ONCE: the low bits change. */
+	return karena_memory_of(READ_ONCE(leaf->memory[page & (KARENA_LEAF_PAGES - 1)])) +
+	       (addr & KARENA_PAGE_MASK);
+}
+
+/* The word at an address of any collected heap; its user may be writing. */
+static inline unsigned long karena_read_word(struct karena_heap *heap, unsigned long addr)
+{
+	if (heap->user)
+		addr = karena_memory_at(heap->map, heap->base, addr);
+	/* Any value will do, as long as it is one that was there. */
+	return data_race(READ_ONCE(*(unsigned long *)addr));
 }
 
 /* mheap.c */

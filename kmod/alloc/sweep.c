@@ -12,6 +12,25 @@
 /* Spans swept under one hold of a lock. */
 #define SWEEP_BATCH	4u
 
+/* Whether a slot without a mark is free from here on: unless somebody is about to free it. */
+static bool sweep_slot(struct karena_span *span, unsigned int bit)
+{
+	u8 state;
+
+	if (span->state) {
+		/* A program may free what it cannot reach. */
+		state = READ_ONCE(span->state[bit]);
+		if (state == KARENA_CACHED ||
+		    cmpxchg(&span->state[bit], state, KARENA_FREE) != state)
+			return false;
+	}
+	if (!span->heap->user)
+		karena_seal(span->base + (unsigned long)bit * span->size, karena_secret);
+	if (span->tiny)
+		karena_tiny_swept(span, bit);
+	return true;
+}
+
 /* Slots of one word of the bitmaps that are neither free nor marked become free. */
 static unsigned int sweep_word(struct karena_span *span, unsigned int word)
 {
@@ -24,12 +43,8 @@ static unsigned int sweep_word(struct karena_span *span, unsigned int word)
 	span->scanned[word] = 0;
 	for (bits = dead; bits; bits &= bits - 1) {
 		bit = first + __ffs(bits);
-		if (!span->heap->user)
-			karena_seal(span->base + (unsigned long)bit * span->size, karena_secret);
-		if (span->tiny)
-			karena_tiny_swept(span, bit);
-		if (span->state)
-			WRITE_ONCE(span->state[bit], KARENA_FREE);
+		if (!sweep_slot(span, bit))
+			dead &= ~(bits & -bits);
 	}
 	span->free[word] |= dead;
 	return hweight_long(dead);

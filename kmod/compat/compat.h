@@ -10,6 +10,7 @@
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched.h>
 
 #ifndef KARENA_HAVE_SYSTEM_DFL_WQ		/* 6.18: a new name */
 #define system_dfl_wq system_unbound_wq
@@ -23,10 +24,43 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 }
 #endif
 
+#ifndef KARENA_HAVE_FOLIO_MAPCOUNT		/* 6.10: inline; before, not exported */
+static inline int karena_folio_mapcount(struct folio *folio)
+{
+	return page_mapcount(&folio->page);
+}
+
+#define folio_mapcount karena_folio_mapcount
+#endif
+
 #ifndef struct_size_t				/* 6.5 */
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)
 #endif
+
+/* Whether a task is, or may still be, on a CPU; if not, what it did there is seen. */
+static inline bool karena_task_on_cpu(struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	/* Pairs with the release in finish_task() (kernel/sched/core.c). */
+	return smp_load_acquire(&task->on_cpu);
+#else
+	return task == current;
+#endif
+}
+
+/*
+ * Whether a task with work pending cannot run in user mode any more: it is off the
+ * CPU, and looks for work on its way there.  Under UML a task waits for the other
+ * threads of its process after that look, in a state that nothing can interrupt.
+ */
+static inline bool karena_task_stands(struct task_struct *task)
+{
+	if (karena_task_on_cpu(task))
+		return false;
+	return !IS_ENABLED(CONFIG_UML) ||
+	       READ_ONCE(task->__state) & (TASK_INTERRUPTIBLE | TASK_WAKEKILL);
+}
 
 /* Functions of the inside that the unit tests call. */
 #if IS_ENABLED(CONFIG_KUNIT)

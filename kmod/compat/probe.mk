@@ -10,6 +10,8 @@ karena-open := (
 karena-close := )
 
 ccflags-y += $(call karena-probe, mm.h, vm_flags_mod, KARENA_HAVE_VM_FLAGS_SET)
+ccflags-y += $(call karena-probe, mm.h, static inline int folio_mapcount, \
+	KARENA_HAVE_FOLIO_MAPCOUNT)
 ccflags-y += $(call karena-probe, workqueue.h, system_dfl_wq, KARENA_HAVE_SYSTEM_DFL_WQ)
 ccflags-y += $(call karena-probe, module.h, \
 	MODULE_INFO$(karena-open)import_ns$(karena-comma) ns$(karena-close), \

@@ -25,6 +25,12 @@
  * objects that were not zeroed, say) may lead to what is not marked yet.  Only then
  * births without a mark begin, together with the sweep, and spans may go.
  *
+ * Programs (gc->world) have no sections, and their stores no barrier.  Their pages are
+ * protected before the snapshot, which stops them and shades all that they can reach
+ * from outside of the heap; from there on the first write to a page shades what it
+ * refers to.  Their calls allocate and free in sections, so that all of the above
+ * holds for them as well.  See user/collect.c.
+ *
  * Lock order: cycle_lock, then roots_lock, reap_lock, and the rest as in
  * alloc/mheap.c.  cycle_lock guards the cycle itself and the parameters; nobody
  * takes it inside of a mutator section.
@@ -62,6 +68,18 @@ struct slice {
 	bool assist;
 	struct karena_mark_work work;
 };
+
+/* All threads stood still for so long, or did not. */
+void karena_count_stop(struct karena_gc *gc, u64 ns, bool done)
+{
+	spin_lock(&gc->stats_lock);
+	gc->stats.stops += done;
+	gc->stats.put_off += !done;
+	gc->stats.stop_ns += ns;
+	gc->stats.stop_max_ns = max(gc->stats.stop_max_ns, ns);
+	gc->stats.stop_us[slice_bucket(ns)]++;
+	spin_unlock(&gc->stats_lock);
+}
 
 static void count_slice(struct karena_gc *gc, const struct slice *slice)
 {
@@ -252,9 +270,24 @@ static void forget_greys(struct karena_gc *gc)
 	karena_queue_trade(&gc->queue, &hand, 0);
 }
 
+static void protect(struct karena_gc *gc)
+{
+	u64 begin = ktime_get_mono_fast_ns();
+
+	gc->world->protect(gc->heap);
+	spin_lock(&gc->stats_lock);
+	gc->stats.protect_ns += ktime_get_mono_fast_ns() - begin;
+	spin_unlock(&gc->stats_lock);
+}
+
 static void mark(struct karena_gc *gc)
 {
 	karena_roots_mark(gc);
+	if (gc->world) {
+		protect(gc);
+		gc->world->snapshot(gc->heap);
+		karena_queue_born(gc);
+	}
 	karena_at(gc->heap, KARENA_POINT_ROOTS);
 	if (karena_is_planted(KARENA_PLANT_EARLY_END)) {
 		forget_greys(gc);
@@ -337,6 +370,8 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
 	cycle.swept = ktime_get_mono_fast_ns();
 	count_cycle(gc, &cycle);
+	WRITE_ONCE(gc->done, heap->cycle);
+	wake_up_all(&gc->done_wait);
 	if (gc->params.trace)
 		karena_gc_trace(gc, &cycle);
 }
@@ -377,6 +412,24 @@ void karena_period_work(struct work_struct *work)
 				   msecs_to_jiffies(gc->params.period_ms));
 }
 
+/*
+ * Collects by the worker, and waits for a cycle that begins from here on; 0, or
+ * -EINTR if the caller is killed before.
+ */
+int karena_collect_killable(struct karena_gc *gc)
+{
+	/* Written with the lock; one that begins from here on is as good. */
+	u32 last = READ_ONCE(gc->heap->cycle);
+	int err;
+
+	atomic_inc(&gc->waiters);
+	WRITE_ONCE(gc->forced, true);
+	karena_cycle_want(gc);
+	err = wait_event_killable(gc->done_wait, (s32)(READ_ONCE(gc->done) - last) > 0);
+	atomic_dec(&gc->waiters);
+	return err ? -EINTR : 0;
+}
+
 /**
  * karena_collect - collect now
  * @heap: heap that is collected
@@ -384,7 +437,8 @@ void karena_period_work(struct work_struct *work)
  *	asked for
  *
  * Context: process context, may sleep; with @wait not in a mutator section.
- * Return: 0, or -EINVAL if the heap is not collected.
+ * Return: 0, -EINVAL if the heap is not collected, or of a user heap -EINTR if the
+ * caller is killed before it is done.
  */
 int karena_collect(struct karena_heap *heap, bool wait)
 {
@@ -398,7 +452,9 @@ int karena_collect(struct karena_heap *heap, bool wait)
 		karena_cycle_want(gc);
 		return 0;
 	}
-	/* Written with the lock; one that begins from here on is as good. */
+	if (gc->world)
+		return karena_collect_killable(gc);
+	/* As in karena_collect_killable(). */
 	last = READ_ONCE(heap->cycle);
 	atomic_inc(&gc->waiters);
 	mutex_lock(&gc->cycle_lock);

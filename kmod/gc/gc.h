@@ -70,10 +70,25 @@ struct karena_section {
 	pid_t pid;
 };
 
+/*
+ * Mutators that are programs, with roots of their own: user/collect.c.  Called by who
+ * runs a cycle, which is a kernel thread then.
+ */
+struct karena_world {
+	/* Before the snapshot: what can be done while they run. */
+	void (*protect)(struct karena_heap *heap);
+	/* Shades all roots, at one moment, and what may change unseen from then on. */
+	void (*snapshot)(struct karena_heap *heap);
+	/* Stops them, and visits all roots. */
+	void (*visit)(struct karena_heap *heap, void (*visit)(void *arg, unsigned long word),
+		      void *arg);
+};
+
 #define KARENA_SECTIONS	32		/* that are remembered */
 
 struct karena_gc {
 	struct karena_heap *heap;
+	const struct karena_world *world;	/* NULL: of a kernel heap */
 	u64 born;			/* ns */
 	struct srcu_struct sections;
 	struct delayed_work stuck_work;
@@ -98,6 +113,8 @@ struct karena_gc {
 	bool marking;			/* workers go on */
 	bool forced;			/* a cycle is wanted, used bytes or not */
 	atomic_t waiters;		/* for a cycle: workers do not hold back */
+	u32 done;			/* number of the last complete cycle */
+	wait_queue_head_t done_wait;
 	u64 cycles_at_period;
 
 	/* Pacing: pacer.c. */
@@ -152,11 +169,13 @@ bool karena_queue_idle(struct karena_queue *queue);
 void karena_stack_free(struct karena_queue *queue, struct karena_hand *hand);
 
 /* mark.c */
+size_t karena_markers_bytes(void);
 int karena_markers_init(struct karena_gc *gc);
 void karena_markers_exit(struct karena_gc *gc);
 bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work *work);
 struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long word, u32 *index);
 void karena_shade(struct karena_gc *gc, unsigned long word);
+void karena_queue_born(struct karena_gc *gc);
 
 /* roots.c */
 void karena_roots_init(struct karena_gc *gc);
@@ -182,6 +201,8 @@ void karena_period_work(struct work_struct *work);
 void karena_mark_work(struct work_struct *work);
 bool karena_slice(struct karena_gc *gc, u64 budget, bool assist);
 void karena_cycle_want(struct karena_gc *gc);
+void karena_count_stop(struct karena_gc *gc, u64 ns, bool done);
+int karena_collect_killable(struct karena_gc *gc);
 
 /* trace.c */
 void karena_gc_trace(struct karena_gc *gc, const struct karena_cycle *cycle);

@@ -82,6 +82,7 @@ int karena_gc_init(struct karena_heap *heap)
 	gc->heap = heap;
 	gc->born = ktime_get_mono_fast_ns();
 	mutex_init(&gc->cycle_lock);
+	init_waitqueue_head(&gc->done_wait);
 	spin_lock_init(&gc->stats_lock);
 	INIT_WORK(&gc->cycle_work, karena_cycle_work);
 	INIT_DELAYED_WORK(&gc->period_work, karena_period_work);
@@ -102,7 +103,9 @@ int karena_gc_init(struct karena_heap *heap)
 		return err;
 	}
 	karena_pacer_set(gc);
-	static_branch_inc(&karena_barrier_key);
+	/* Programs have another barrier, and may not have code patched at will. */
+	if (!heap->user)
+		static_branch_inc(&karena_barrier_key);
 	heap->collected = true;
 	heap->gc = gc;
 	heap->paced = karena_pacer_refill;
@@ -122,7 +125,8 @@ void karena_gc_exit(struct karena_heap *heap)
 	cancel_delayed_work_sync(&gc->period_work);
 	cancel_work_sync(&gc->cycle_work);
 	cancel_delayed_work_sync(&gc->stuck_work);
-	static_branch_dec(&karena_barrier_key);
+	if (!heap->user)
+		static_branch_dec(&karena_barrier_key);
 	free_parts(gc);
 	heap->gc = NULL;
 }

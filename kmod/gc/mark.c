@@ -57,6 +57,7 @@ struct cursor {
 	unsigned long base;		/* the heap's */
 	unsigned long npages;		/* of its map */
 	struct karena_leaf *const *leaf;
+	unsigned long moved;		/* memory of what is scanned, less its address */
 	u32 nr;				/* of references gathered */
 	u32 near;			/* of these, those to neighbours */
 
@@ -92,6 +93,7 @@ struct karena_marker {
 	struct karena_shape **shapes;
 	unsigned long base;
 	unsigned long tag;
+	bool user;			/* memory is not at its address */
 
 	struct objects batch[2];	/* to be scanned next, and after that: */
 	struct objects *next, *after;	/* these two */
@@ -351,11 +353,46 @@ static __always_inline void put_cursor(struct karena_marker *m, const struct cur
 	m->near = c->near;
 }
 
+/* How far the memory at an address of the heap is from there. */
+static __always_inline unsigned long moved_at(const struct karena_marker *m, unsigned long addr)
+{
+	return m->user ? karena_memory_at(m->map, m->base, addr) - addr : 0;
+}
+
 /* Its user may be writing, or even have freed it and got it again. */
-static __always_inline unsigned long read_word(unsigned long addr)
+static __always_inline unsigned long read_word(const struct cursor *c, unsigned long addr)
 {
 	/* What it reads was there, now or a little ago, or leads nowhere. */
-	return data_race(READ_ONCE(*(unsigned long *)addr));
+	return data_race(READ_ONCE(*(unsigned long *)(addr + c->moved)));
+}
+
+/* In a user heap, what goes over the end of a page goes on anywhere. */
+static __always_inline bool is_split(const struct karena_marker *m, unsigned long addr,
+				     unsigned long end)
+{
+	return m->user && (addr ^ (end - 1)) >= KARENA_PAGE_SIZE;
+}
+
+static noinline void scan_split(struct karena_marker *m, const struct karena_layout *layout,
+				unsigned long addr, unsigned long end)
+{
+	struct cursor c = get_cursor(m);
+	unsigned long at;
+	u32 i;
+
+	if (layout->kind == KARENA_LAYOUT_CONSERVATIVE)
+		for (; addr < end; addr += sizeof(long)) {
+			c.moved = moved_at(m, addr);
+			follow(m, &c, read_word(&c, addr), addr);
+		}
+	else
+		for (; addr + layout->size <= end; addr += layout->size)
+			for (i = 0; i < layout->nr; i++) {
+				at = addr + layout->offset[i] * sizeof(long);
+				c.moved = moved_at(m, at);
+				follow(m, &c, read_word(&c, at), addr);
+			}
+	put_cursor(m, &c);
 }
 
 /* Any layout but the most usual one. */
@@ -363,16 +400,19 @@ static noinline void scan_other(struct karena_marker *m, const struct karena_lay
 				unsigned long addr, unsigned long end)
 {
 	struct cursor c = get_cursor(m);
+	unsigned long at;
 	u32 i;
 
+	c.moved = moved_at(m, addr);
 	if (layout->kind == KARENA_LAYOUT_CONSERVATIVE)
 		for (; addr < end; addr += sizeof(long))
-			follow(m, &c, read_word(addr), addr);
+			follow(m, &c, read_word(&c, addr), addr);
 	else if (layout->kind == KARENA_LAYOUT_OFFSETS)
 		for (; addr + layout->size <= end; addr += layout->size)
-			for (i = 0; i < layout->nr; i++)
-				follow(m, &c, read_word(addr + layout->offset[i] * sizeof(long)),
-				       addr);
+			for (i = 0; i < layout->nr; i++) {
+				at = addr + layout->offset[i] * sizeof(long);
+				follow(m, &c, read_word(&c, at), addr);
+			}
 	put_cursor(m, &c);
 }
 
@@ -380,18 +420,23 @@ static __always_inline void scan(struct karena_marker *m, struct cursor *c,
 				 const struct karena_layout *layout,
 				 unsigned long addr, unsigned long end)
 {
+	bool split = is_split(m, addr, end);
 	u64 mask;
 
-	if (unlikely(layout->kind != KARENA_LAYOUT_MASK)) {
+	if (unlikely(split || layout->kind != KARENA_LAYOUT_MASK)) {
 		put_cursor(m, c);
-		scan_other(m, layout, addr, end);
+		if (split)
+			scan_split(m, layout, addr, end);
+		else
+			scan_other(m, layout, addr, end);
 		c->nr = m->nr_refs;
 		c->near = m->near;
 		return;
 	}
+	c->moved = moved_at(m, addr);
 	for (; addr + layout->size <= end; addr += layout->size)
 		for (mask = layout->mask; mask; mask &= mask - 1)
-			follow(m, c, read_word(addr + __ffs64(mask) * sizeof(long)), addr);
+			follow(m, c, read_word(c, addr + __ffs64(mask) * sizeof(long)), addr);
 }
 
 /* --- objects from the stack --- */
@@ -417,6 +462,7 @@ static void gather_refs(struct karena_marker *m, struct objects *objects)
 /* The batch after the next one, on its way to the cache. */
 static void take_objects(struct karena_marker *m, struct objects *objects)
 {
+	unsigned long addr;
 	unsigned int n;
 	u64 item;
 
@@ -424,8 +470,9 @@ static void take_objects(struct karena_marker *m, struct objects *objects)
 		item = karena_pop(&m->gc->queue, &m->hand);
 		if (!item)
 			break;
+		addr = item_addr(m, item);
 		/* For one use: entries are to stay in the cache. */
-		__builtin_prefetch((void *)item_addr(m, item), 0, 0);
+		__builtin_prefetch((void *)(addr + moved_at(m, addr)), 0, 0);
 		objects->item[n] = item;
 	}
 	objects->nr = n;
@@ -533,7 +580,7 @@ static __always_inline void follow_in(struct karena_marker *m, struct cursor *c,
 	}
 	index = offset * span->magic >> 32;
 	/* More of them, if they were allocated one after the other. */
-	prefetch((void *)word + DENSE_BYTES);
+	prefetch((void *)word + c->moved + DENSE_BYTES);
 	c->near++;
 	if (index / BITS_PER_LONG == c->word)
 		c->marks |= BIT(index % BITS_PER_LONG);
@@ -549,14 +596,15 @@ static __always_inline void scan_in(struct karena_marker *m, struct cursor *c,
 	unsigned long end = addr + span->size;
 	u64 mask;
 
-	if (unlikely(layout->kind != KARENA_LAYOUT_MASK)) {
+	if (unlikely(layout->kind != KARENA_LAYOUT_MASK || is_split(m, addr, end))) {
 		scan(m, c, layout, addr, end);
 		return;
 	}
+	c->moved = moved_at(m, addr);
 	for (; addr + layout->size <= end; addr += layout->size)
 		for (mask = layout->mask; mask; mask &= mask - 1)
 			follow_in(m, c, span, bytes,
-				  read_word(addr + __ffs64(mask) * sizeof(long)));
+				  read_word(c, addr + __ffs64(mask) * sizeof(long)));
 }
 
 /* The grey objects of one word of the marks, and what they add to it. */
@@ -564,6 +612,7 @@ static __always_inline void scan_grey(struct karena_marker *m, struct cursor *c,
 				      struct karena_span *span, unsigned int word)
 {
 	unsigned long base = span->base + (unsigned long)word * BITS_PER_LONG * span->size;
+	unsigned long memory = base + c->moved;	/* of the first page: a hint */
 	unsigned long bytes = (unsigned long)span->nelems * span->size;
 	unsigned long scanned = span->scanned[word], bits = m->marks[word] & ~scanned;
 	unsigned long ahead = bits;
@@ -572,10 +621,10 @@ static __always_inline void scan_grey(struct karena_marker *m, struct cursor *c,
 	c->word = word;
 	c->marks = m->marks[word];
 	for (i = 0; ahead && i < AHEAD; i++, ahead &= ahead - 1)
-		prefetch((void *)(base + __ffs(ahead) * span->size));
+		prefetch((void *)(memory + __ffs(ahead) * span->size));
 	for (; bits; bits = c->marks & ~scanned) {
 		if (ahead) {
-			prefetch((void *)(base + __ffs(ahead) * span->size));
+			prefetch((void *)(memory + __ffs(ahead) * span->size));
 			ahead &= ahead - 1;
 		}
 		scanned |= bits & -bits;
@@ -615,6 +664,7 @@ static void scan_span(struct karena_marker *m, struct karena_span *span)
 	struct cursor c = get_cursor(m);
 	u64 before = m->work.scanned;
 
+	c.moved = moved_at(m, span->base);
 	for (word = 0; word < words; word++) {
 		m->seen[word] = READ_ONCE(span->mark[word]);
 		m->marks[word] = m->seen[word];
@@ -661,16 +711,17 @@ static struct karena_span *span_behind(struct karena_marker *m, struct karena_sp
 static void prefetch_objects(struct karena_marker *m, const struct karena_span *span)
 {
 	unsigned long bits = span->mark[0] & ~span->scanned[0], first;
+	unsigned long base = span->base + moved_at(m, span->base);
 	unsigned int i;
 
 	if (m->dense) {
-		first = span->base + (bits ? __ffs(bits) * span->size : 0);
+		first = base + (bits ? __ffs(bits) * span->size : 0);
 		for (i = 0; i < DENSE_BYTES; i += SMP_CACHE_BYTES)
 			prefetch((void *)(first + i));
 		return;
 	}
 	for (i = 0; bits && i < AHEAD; i++, bits &= bits - 1)
-		prefetch((void *)(span->base + __ffs(bits) * span->size));
+		prefetch((void *)(base + __ffs(bits) * span->size));
 }
 
 /* The span whose turn it is; all others come a step nearer. */
@@ -838,14 +889,42 @@ void karena_shade(struct karena_gc *gc, unsigned long word)
 	rcu_read_unlock();
 }
 
+/*
+ * After the snapshot of programs: what was born before it has a mark, but its page may
+ * have been protected since, so that nobody has looked at its references.  Its span is
+ * queued.  Spans stay, and new ones come at the head of the list.  May sleep.
+ */
+void karena_queue_born(struct karena_gc *gc)
+{
+	struct karena_span *span;
+
+	list_for_each_entry_rcu(span, &gc->heap->spans, all, true) {
+		if (span->layout->kind != KARENA_LAYOUT_NOSCAN && has_grey(span) &&
+		    own_span(span->info))
+			karena_queue_shade(&gc->queue, span);
+		cond_resched();
+	}
+}
+
+/* One for each CPU, and for one who has been preempted there. */
+static unsigned int most_markers(void)
+{
+	return min(2 * num_possible_cpus(), 64u);
+}
+
+/* Of all markers of a heap. */
+size_t karena_markers_bytes(void)
+{
+	return most_markers() * sizeof(struct karena_marker);
+}
+
 int karena_markers_init(struct karena_gc *gc)
 {
 	struct karena_marker *m;
 	unsigned int i;
 
-	/* One for each CPU, and for one who has been preempted there. */
-	gc->nr_markers = min(2 * num_possible_cpus(), 64u);
-	gc->markers = kvcalloc(gc->nr_markers, sizeof(*gc->markers), GFP_KERNEL);
+	gc->nr_markers = most_markers();
+	gc->markers = kvcalloc(gc->nr_markers, sizeof(*gc->markers), GFP_KERNEL | gc->heap->gfp);
 	if (!gc->markers)
 		return -ENOMEM;
 	for (i = 0; i < gc->nr_markers; i++) {
@@ -855,6 +934,7 @@ int karena_markers_init(struct karena_gc *gc)
 		m->gc = gc;
 		m->map = gc->heap->map;
 		m->base = gc->heap->base;
+		m->user = gc->heap->user;
 		m->tag = FIELD_PREP(KARENA_INFO_TAG, gc->heap->tag);
 		m->shapes = gc->heap->shapes;
 		m->next = &m->batch[0];

@@ -74,7 +74,7 @@ int karena_params_init(struct karena_gc_params *params)
  * @params: gets the parameters
  *
  * Context: process context, may sleep; not in a mutator section.
- * Return: 0, or -EINVAL if the heap is not collected.
+ * Return: 0, -EINVAL if the heap is not collected, -EINTR if the caller is killed.
  */
 int karena_gc_get(struct karena_heap *heap, struct karena_gc_params *params)
 {
@@ -82,7 +82,8 @@ int karena_gc_get(struct karena_heap *heap, struct karena_gc_params *params)
 
 	if (!gc)
 		return -EINVAL;
-	mutex_lock(&gc->cycle_lock);
+	if (mutex_lock_killable(&gc->cycle_lock))
+		return -EINTR;
 	*params = gc->params;
 	mutex_unlock(&gc->cycle_lock);
 	return 0;
@@ -97,7 +98,8 @@ EXPORT_SYMBOL_GPL(karena_gc_get);
  * Waits for a cycle that runs.
  *
  * Context: process context, may sleep; not in a mutator section.
- * Return: 0, or -EINVAL if one of them is out of range or the heap not collected.
+ * Return: 0, -EINVAL if one of them is out of range or the heap not collected, -EINTR
+ * if the caller is killed before the cycle is over.
  */
 int karena_gc_set(struct karena_heap *heap, const struct karena_gc_params *params)
 {
@@ -105,7 +107,8 @@ int karena_gc_set(struct karena_heap *heap, const struct karena_gc_params *param
 
 	if (!gc || !params_good(params))
 		return -EINVAL;
-	mutex_lock(&gc->cycle_lock);
+	if (mutex_lock_killable(&gc->cycle_lock))
+		return -EINTR;
 	gc->params = *params;
 	karena_pacer_set(gc);
 	mutex_unlock(&gc->cycle_lock);

@@ -6,7 +6,8 @@
  *
  * It runs when marking is complete, before the phase changes.  Mutators go on:
  * whatever they can reach then was reachable at the snapshot or is new, and so has
- * a mark.  It shares no code with mark.c but for the lookup of a span; its own
+ * a mark.  Programs are stopped meanwhile, as their roots are on their stacks.  It shares
+ * no code with mark.c but for the lookup of a span; its own
  * marks are in a bitmap for each span, found through an xarray.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -146,10 +147,17 @@ static void search(struct search *s)
 		at = top->at;
 		top->at += sizeof(long);
 		if (is_ref(top->span->layout, at - top->addr, size))
-			/* Its user may be writing. */
-			visit(s, data_race(READ_ONCE(*(unsigned long *)at)));
+			visit(s, karena_read_word(s->gc->heap, at));
 		cond_resched();
 	}
+}
+
+static void visit_root(void *arg, unsigned long word)
+{
+	struct search *s = arg;
+
+	visit(s, word);
+	search(s);
 }
 
 static void search_roots(struct search *s)
@@ -159,15 +167,11 @@ static void search_roots(struct search *s)
 	void *count;
 
 	xa_for_each(&s->gc->roots, index, root)
-		for (i = 0; i < root->nr; i++) {
-			/* As in search(). */
-			visit(s, data_race(READ_ONCE(((unsigned long *)root->start)[i])));
-			search(s);
-		}
-	xa_for_each(&s->gc->pins, index, count) {
-		visit(s, index * sizeof(void *));
-		search(s);
-	}
+		for (i = 0; i < root->nr; i++)
+			/* Its user may be writing. */
+			visit_root(s, data_race(READ_ONCE(((unsigned long *)root->start)[i])));
+	xa_for_each(&s->gc->pins, index, count)
+		visit_root(s, index * sizeof(void *));
 }
 
 /*
@@ -183,6 +187,8 @@ u64 karena_verify(struct karena_gc *gc)
 	mutex_lock(&gc->roots_lock);
 	search_roots(&s);
 	mutex_unlock(&gc->roots_lock);
+	if (gc->world)
+		gc->world->visit(gc->heap, visit_root, &s);
 	xa_for_each(&s.seen, index, bits)
 		bitmap_free(bits);
 	xa_destroy(&s.seen);

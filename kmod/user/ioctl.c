@@ -31,6 +31,11 @@ union karena_arg {
 	struct karena_heap_info heap_info;
 	struct karena_class_stats class_stats;
 	struct karena_register reg;
+	struct karena_collect collect;
+	struct karena_step step;
+	struct karena_root_range root;
+	struct karena_gc_control gc_control;
+	struct karena_gc_info gc_info;
 };
 
 #define ADDR_BATCH	64u
@@ -42,7 +47,8 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 	*info = (struct karena_info) {
 		.size = info->size,
 		.abi_version = KARENA_ABI_VERSION,
-		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES,
+		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
+			    KARENA_FEAT_COLLECT,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -88,7 +94,7 @@ static bool good_name(const char *name)
 
 static int check_setup(struct karena_setup *setup)
 {
-	if (setup->flags || setup->reserved)
+	if (setup->flags & ~KARENA_SETUP_COLLECT || setup->reserved)
 		return -EINVAL;
 	if (!setup->window)
 		setup->window = KARENA_DEFAULT_WINDOW;
@@ -164,20 +170,48 @@ static unsigned long alloc_one(struct karena_heap *heap, struct karena_type *typ
 		      karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
 }
 
+/* Up to @n more objects, at the end of the list; how many. */
+static unsigned int alloc_some(struct karena_heap *heap, struct karena_type *type,
+			       const struct karena_alloc *req, unsigned long *addrs,
+			       struct karena_inflight *list, unsigned int n)
+{
+	unsigned int i, nr = list->nr;
+	int section = 0;
+
+	if (heap->gc)
+		section = karena_enter(heap);
+	for (i = 0; i < n && !fatal_signal_pending(current); i++) {
+		addrs[nr + i] = alloc_one(heap, type, req);
+		if (!addrs[nr + i])
+			break;
+		/* Pairs with smp_load_acquire() in visit_inflight(). */
+		smp_store_release(&list->nr, nr + i + 1);
+	}
+	if (heap->gc)
+		karena_exit(heap, section);
+	return i;
+}
+
 /* @count objects or none; a fatal signal can come between. */
 static int alloc_all(struct karena_heap *heap, struct karena_type *type,
-		     const struct karena_alloc *req, unsigned long *addrs)
+		     const struct karena_alloc *req, unsigned long *addrs,
+		     struct karena_inflight *list)
 {
-	unsigned int n;
+	bool collected = !heap->gc;
+	unsigned int want;
 
-	for (n = 0; n < req->count; n++) {
-		if (!(n % ADDR_BATCH))
-			cond_resched();
-		addrs[n] = fatal_signal_pending(current) ? 0 : alloc_one(heap, type, req);
-		if (!addrs[n]) {
-			free_addrs(heap, n, addrs);
-			return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+	while (list->nr < req->count) {
+		want = min(req->count - list->nr, ADDR_BATCH);
+		if (alloc_some(heap, type, req, addrs, list, want) < want) {
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			/* At the limit: once, for whatever the heap can do without. */
+			if (collected)
+				return -ENOMEM;
+			collected = true;
+			karena_collect(heap, true);
 		}
+		cond_resched();
 	}
 	return 0;
 }
@@ -211,6 +245,26 @@ static int find_type(struct karena_uheap *uh, struct karena_alloc *req,
 	return req->object_size % (*type)->element ? -EINVAL : 0;
 }
 
+/* Allocates and tells the addresses; what cannot be told is free again. */
+static int alloc_and_tell(struct karena_uheap *uh, struct karena_type *type,
+			  const struct karena_alloc *req, unsigned long *addrs)
+{
+	struct karena_inflight list = { .addrs = addrs };
+	int err;
+
+	if (uh->heap.gc)
+		karena_inflight_add(uh, &list);
+	err = alloc_all(&uh->heap, type, req, addrs, &list);
+	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
+				 req->count * sizeof(*addrs)))
+		err = -EFAULT;
+	if (err)
+		free_addrs(&uh->heap, list.nr, addrs);
+	if (uh->heap.gc)
+		karena_inflight_del(uh, &list);
+	return err;
+}
+
 static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	struct karena_uheap *uh = karena_file_heap(file);
@@ -232,12 +286,7 @@ static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 				       __GFP_RETRY_MAYFAIL);
 	if (!addrs)
 		return -ENOMEM;
-	err = alloc_all(&uh->heap, type, req, addrs);
-	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
-				 req->count * sizeof(*addrs))) {
-		free_addrs(&uh->heap, req->count, addrs);
-		err = -EFAULT;
-	}
+	err = alloc_and_tell(uh, type, req, addrs);
 	if (addrs != &one)
 		kvfree(addrs);
 	return err;
@@ -260,10 +309,20 @@ static bool in_window(struct karena_uheap *uh, u64 *addr)
 
 static enum karena_reject free_in_window(struct karena_uheap *uh, u64 addr)
 {
-	if (in_window(uh, &addr))
+	enum karena_reject why;
+	int section;
+
+	if (!in_window(uh, &addr)) {
+		karena_reject(&uh->heap, addr, KARENA_REJECT_NOT_OBJECT);
+		return KARENA_REJECT_NOT_OBJECT;
+	}
+	if (!uh->heap.gc)
 		return karena_free_addr(&uh->heap, addr);
-	karena_reject(&uh->heap, addr, KARENA_REJECT_NOT_OBJECT);
-	return KARENA_REJECT_NOT_OBJECT;
+	section = karena_enter(&uh->heap);
+	karena_free_shade(uh, addr);
+	why = karena_free_addr(&uh->heap, addr);
+	karena_exit(&uh->heap, section);
+	return why;
 }
 
 static void free_one(struct karena_uheap *uh, struct karena_free *req,
@@ -440,6 +499,33 @@ static int do_class_stats(struct file *file, union karena_arg *arg, void __user 
 	return err;
 }
 
+static int do_collect(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_collect(karena_file_heap(file), &arg->collect);
+}
+
+static int do_step(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_step(karena_file_heap(file), &arg->step);
+}
+
+static int do_root(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_root(karena_file_heap(file), &arg->root);
+}
+
+static int do_gc_control(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	if (arg->gc_control.flags & KARENA_GC_SET && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	return karena_do_gc_control(karena_file_heap(file), &arg->gc_control);
+}
+
+static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
+}
+
 #define NEEDS_HEAP	BIT(0)
 #define NEEDS_WRITE	BIT(1)
 
@@ -461,6 +547,12 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
 	[_IOC_NR(KARENA_IOC_REGISTER)] = { do_register, KARENA_IOC_REGISTER,
 					   NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT,
+					  NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_STEP)] = { do_step, KARENA_IOC_STEP, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_ROOT)] = { do_root, KARENA_IOC_ROOT, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

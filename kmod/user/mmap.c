@@ -2,7 +2,8 @@
 /*
  * Mapping a heap: the window at its one address, whole, shared; the control
  * region below it, to read.  A mapping holds the descriptor's file and through
- * it the heap; it has no state of its own that could be split or freed twice.
+ * it the heap; it has no state of its own that could be split or freed twice, but
+ * in a collected heap for the process that it makes a mutator (process.c).
  */
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -59,6 +60,42 @@ static int refuse_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
+/* A page that could only be read is about to be written, in a heap that is collected. */
+static vm_fault_t objects_write(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	struct page *page = vmf->page;
+
+	lock_page(page);
+	if (unlikely(page_folio(page)->mapping != uh->inode->i_mapping)) {
+		unlock_page(page);
+		return VM_FAULT_NOPAGE;
+	}
+	karena_page_write(uh, page_folio(page)->index);
+	return VM_FAULT_LOCKED;
+}
+
+/* After fork(), of the child's mapping. */
+static void collected_open(struct vm_area_struct *vma)
+{
+	vma->vm_private_data = karena_process_fork(karena_file_heap(vma->vm_file),
+						   vma->vm_private_data, vma->vm_mm);
+}
+
+static void collected_close(struct vm_area_struct *vma)
+{
+	karena_process_close(karena_file_heap(vma->vm_file), vma->vm_private_data);
+}
+
+static const struct vm_operations_struct collected_vm_ops = {
+	.open = collected_open,
+	.close = collected_close,
+	.fault = objects_fault,
+	.page_mkwrite = objects_write,
+	.may_split = refuse_split,
+	.mremap = refuse_mremap,
+};
+
 static const struct vm_operations_struct objects_vm_ops = {
 	.fault = objects_fault,
 	.may_split = refuse_split,
@@ -106,6 +143,12 @@ int karena_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP,
 		     VM_MAYEXEC | (control ? VM_MAYWRITE : 0));
 	vma->vm_ops = control ? &control_vm_ops : &objects_vm_ops;
+	if (control || !uh->heap.gc)
+		return 0;
+	vma->vm_private_data = karena_process_open(uh, vma->vm_mm);
+	if (!vma->vm_private_data)
+		return -ENOMEM;
+	vma->vm_ops = &collected_vm_ops;
 	return 0;
 }
 

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Heaps of user space: a window of addresses, its pages, and the device.
+ * Heaps of user space: a window of addresses, its pages, and the device; and for
+ * those that are collected, from the bottom up:
+ *
+ *	pages     which pages may change unseen, and what they refer to
+ *	process   who has the window mapped, and where they keep references
+ *	scan      references in the memory and registers of a process
+ *	stop      all threads of all processes stand still
+ *	collect   the snapshot: all of it together; calls
  */
 #ifndef _KARENA_USER_H
 #define _KARENA_USER_H
@@ -9,6 +16,7 @@
 #include <linux/mutex.h>
 
 #include "kmod/alloc/internal.h"
+#include "kmod/gc/gc.h"
 
 #define KARENA_MIN_WINDOW	BIT_ULL(20)
 #define KARENA_MAX_WINDOW	BIT_ULL(40)
@@ -27,6 +35,34 @@ struct karena_user {
 	atomic_long_t heaps;
 };
 
+/* What a program registered to be searched for references; never changed. */
+struct karena_ranges {
+	refcount_t ref;
+	u32 nr;
+	struct karena_range {
+		unsigned long start;
+		unsigned long end;
+	} range[];			/* ascending */
+};
+
+/* A mapping of the window, of a heap that is collected. */
+struct karena_process {
+	struct list_head node;		/* uh->processes; world_lock */
+	refcount_t ref;
+	struct mm_struct *mm;		/* no user of it, only the struct */
+	struct karena_ranges *ranges;	/* or NULL; world_lock */
+	bool born;			/* a thread of it has been seen; of the stopper */
+};
+
+/* Objects that a call has allocated, and not yet given to the program. */
+struct karena_inflight {
+	struct list_head node;
+	const unsigned long *addrs;
+	unsigned int nr;		/* grows: READ_ONCE() */
+};
+
+struct karena_stop;
+
 struct karena_uheap {
 	struct karena_heap heap;
 	unsigned long npages;		/* of the window */
@@ -38,7 +74,18 @@ struct karena_uheap {
 	atomic_long_t meta_pages;	/* of pagemap and types, as they are charged */
 	struct xarray types;		/* struct karena_type by number, from 1 up */
 	struct karena_user *user;
+
+	/* Of heaps that are collected. */
+	unsigned long *written;		/* a bit for each leaf with a page that is */
+	bool armed;			/* what is written first is shaded: pages.c */
+	spinlock_t world_lock;
+	struct list_head processes;	/* world_lock */
+	u64 opened;			/* processes that there have been; world_lock */
+	struct list_head inflight;	/* world_lock */
+	struct karena_stop *stop;
 };
+
+typedef void karena_visit_t(void *arg, unsigned long word);
 
 /* An open descriptor; @heap is set once, by set-up. */
 struct karena_file {
@@ -72,6 +119,53 @@ int karena_control_init(struct karena_uheap *uh);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
 struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff);
 void karena_control_destroy(struct karena_uheap *uh);
+
+/* pages.c */
+int karena_pages_init(struct karena_uheap *uh);
+void karena_pages_exit(struct karena_uheap *uh);
+void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, bool written);
+void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff);
+void karena_pages_protect(struct karena_heap *heap);
+void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg);
+void karena_object_visit(struct karena_uheap *uh, unsigned long addr, karena_visit_t *visit,
+			 void *arg);
+
+/* process.c */
+struct karena_process *karena_process_open(struct karena_uheap *uh, struct mm_struct *mm);
+struct karena_process *karena_process_fork(struct karena_uheap *uh,
+					   struct karena_process *parent, struct mm_struct *mm);
+void karena_process_close(struct karena_uheap *uh, struct karena_process *process);
+void karena_process_put(struct karena_process *process);
+unsigned int karena_processes_get(struct karena_uheap *uh, struct karena_process **list,
+				  unsigned int room, u64 *opened);
+struct karena_ranges *karena_ranges_get(struct karena_uheap *uh, struct karena_process *process);
+void karena_ranges_put(struct karena_ranges *ranges);
+int karena_range_change(struct karena_uheap *uh, u64 start, u64 size, bool add);
+
+/* scan.c */
+struct karena_scan *karena_scan_new(void);
+void karena_scan_delete(struct karena_scan *scan);
+void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg);
+void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
+void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
+
+/* stop.c */
+int karena_stop_init(struct karena_uheap *uh);
+void karena_stop_exit(struct karena_uheap *uh);
+void karena_stops_end(void);
+void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, bool snapshot);
+
+/* collect.c */
+int karena_collect_init(struct karena_uheap *uh);
+void karena_collect_exit(struct karena_uheap *uh);
+void karena_free_shade(struct karena_uheap *uh, unsigned long addr);
+int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req);
+int karena_do_step(struct karena_uheap *uh, struct karena_step *req);
+int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req);
+int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req);
+int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info);
+void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight);
+void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight);
 
 /* types.c */
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,

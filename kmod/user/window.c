@@ -48,18 +48,17 @@ static void put_machine_page(struct address_space *mapping, struct page *page)
 static void drop_pages(struct karena_uheap *uh, unsigned long start, unsigned long npages)
 {
 	struct karena_heap *heap = &uh->heap;
-	struct page **memory;
-	struct page *page;
-	unsigned long i, sub;
+	unsigned long i, sub, *memory, at;
 
 	for (i = start; i < start + npages; i++) {
 		memory = karena_pagemap_memory(heap->map, i);
 		spin_lock_irq(&heap->lock);
-		page = *memory;
-		*memory = NULL;
+		at = karena_memory_of(*memory);
+		/* The other bits are set without the lock, and then mean nothing. */
+		WRITE_ONCE(*memory, 0);
 		spin_unlock_irq(&heap->lock);
-		for (sub = 0; page && sub < KARENA_SUBPAGES; sub++)
-			put_machine_page(uh->inode->i_mapping, page + sub);
+		for (sub = 0; at && sub < KARENA_SUBPAGES; sub++)
+			put_machine_page(uh->inode->i_mapping, virt_to_page((void *)at) + sub);
 	}
 }
 
@@ -77,7 +76,8 @@ static void set_pages(struct karena_uheap *uh, unsigned long start, unsigned lon
 	}
 	spin_lock_irq(&uh->heap.lock);
 	for (i = 0; i < npages; i++)
-		*karena_pagemap_memory(uh->heap.map, start + i) = page + i * KARENA_SUBPAGES;
+		WRITE_ONCE(*karena_pagemap_memory(uh->heap.map, start + i),
+			   (unsigned long)page_address(page + i * KARENA_SUBPAGES));
 	spin_unlock_irq(&uh->heap.lock);
 }
 
@@ -204,16 +204,23 @@ static void window_release(struct karena_heap *heap, struct karena_run *run)
 
 static void window_clear(struct karena_heap *heap, unsigned long addr, size_t size)
 {
-	unsigned long offset = addr - heap->base;
-	size_t in_page, part;
-	struct page *page;
+	size_t part;
 
-	for (; size; size -= part, offset += part) {
-		in_page = offset & KARENA_PAGE_MASK;
-		part = min_t(size_t, size, KARENA_PAGE_SIZE - in_page);
-		page = *karena_pagemap_memory(heap->map, offset >> KARENA_PAGE_SHIFT);
-		memset(page_address(page) + in_page, 0, part);
+	for (; size; size -= part, addr += part) {
+		part = min_t(size_t, size, KARENA_PAGE_SIZE - (addr & KARENA_PAGE_MASK));
+		memset((void *)karena_memory_at(heap->map, heap->base, addr), 0, part);
 	}
+}
+
+/* Tells programs of a span that comes or goes. */
+static int window_publish(struct karena_heap *heap, struct karena_run *run, u16 value)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	int err = karena_control_publish(heap, run, value);
+
+	if (!err && uh->written)
+		karena_pages_set(uh, run, value);
+	return err;
 }
 
 static int window_charge(struct karena_heap *heap, unsigned long n)
@@ -231,6 +238,7 @@ static void uheap_free(struct karena_uheap *uh)
 	if (uh->heap.base)
 		mtree_erase(&windows, uh->heap.base);
 	karena_run_delete(karena_runs_take_last(&uh->bare, ULONG_MAX, NULL));
+	karena_collect_exit(uh);
 	karena_control_destroy(uh);
 	xa_destroy(&uh->types);
 	karena_pagemap_delete(uh->heap.map);
@@ -252,7 +260,7 @@ static void window_destroy(struct karena_heap *heap)
 static const struct karena_backing window_backing = {
 	.grow = window_grow,
 	.release = window_release,
-	.publish = karena_control_publish,
+	.publish = window_publish,
 	.clear = window_clear,
 	.charge = window_charge,
 	.uncharge = window_uncharge,
@@ -262,12 +270,14 @@ static const struct karena_backing window_backing = {
 /* The machine page at @pgoff of the window, with a reference; NULL if it has none. */
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 {
-	struct page **memory, *page = NULL;
+	unsigned long *memory, at;
+	struct page *page = NULL;
 
 	spin_lock_irq(&uh->heap.lock);
 	memory = karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES);
-	if (memory && *memory) {
-		page = *memory + pgoff % KARENA_SUBPAGES;
+	at = memory ? karena_memory_of(READ_ONCE(*memory)) : 0;
+	if (at) {
+		page = virt_to_page((void *)at) + pgoff % KARENA_SUBPAGES;
 		get_page(page);
 	}
 	spin_unlock_irq(&uh->heap.lock);
@@ -329,10 +339,21 @@ static int uheap_set_inode(struct karena_uheap *uh)
 	return 0;
 }
 
-static int uheap_init(struct karena_uheap *uh)
+/* Addresses without memory, from page @first on. */
+static int init_bare(struct karena_uheap *uh, unsigned long first)
 {
+	struct karena_run *all = karena_run_new(first, uh->npages - first, WINDOW_GFP);
+
+	if (!all)
+		return -ENOMEM;
+	karena_runs_insert(&uh->bare, all);
+	return 0;
+}
+
+static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
+{
+	bool collect = setup->flags & KARENA_SETUP_COLLECT;
 	struct karena_control *control;
-	struct karena_run *all;
 	int err;
 
 	err = uheap_set_user(uh);
@@ -348,12 +369,12 @@ static int uheap_init(struct karena_uheap *uh)
 	if (err)
 		return err;
 	uh->heap.map = karena_pagemap_new(uh->npages, true, WINDOW_GFP);
-	all = karena_run_new(0, uh->npages, WINDOW_GFP);
-	if (!uh->heap.map || !all) {
-		karena_run_delete(all);
+	if (!uh->heap.map)
 		return -ENOMEM;
-	}
-	karena_runs_insert(&uh->bare, all);
+	/* The address of the heap itself is known everywhere, and no reference. */
+	err = init_bare(uh, collect ? 1 : 0);
+	if (err)
+		return err;
 	err = place_window(uh);
 	if (err)
 		return err;
@@ -376,12 +397,18 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
 	xa_init(&uh->control);
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
-	err = uheap_init(uh);
+	spin_lock_init(&uh->world_lock);
+	INIT_LIST_HEAD(&uh->processes);
+	INIT_LIST_HEAD(&uh->inflight);
+	err = uheap_init(uh, setup);
 	if (!err)
 		err = karena_heap_init(&uh->heap, setup->name, &window_backing);
 	if (err)
 		goto free;
-	err = karena_heap_register(&uh->heap);
+	if (setup->flags & KARENA_SETUP_COLLECT)
+		err = karena_collect_init(uh);
+	if (!err)
+		err = karena_heap_register(&uh->heap);
 	if (!err)
 		return uh;
 	karena_heap_teardown(&uh->heap);

@@ -30,10 +30,11 @@ int kioctl(int fd, unsigned long cmd, void *arg)
 	return ret < 0 ? -errno : ret;
 }
 
-int heap_make(struct heap *heap, __u64 window, __u64 limit)
+static int make(struct heap *heap, __u64 window, __u64 limit, __u32 flags)
 {
 	struct karena_setup setup = {
-		.size = sizeof(setup), .window = window, .limit = limit, .name = "test",
+		.size = sizeof(setup), .flags = flags, .window = window, .limit = limit,
+		.name = "test",
 	};
 	int ret;
 
@@ -52,6 +53,11 @@ int heap_make(struct heap *heap, __u64 window, __u64 limit)
 	heap->control_size = setup.control_size;
 	heap->id = setup.id;
 	return 0;
+}
+
+int heap_make(struct heap *heap, __u64 window, __u64 limit)
+{
+	return make(heap, window, limit, 0);
 }
 
 __s64 map_objects(int fd, __u64 hint, __u64 len, int prot, int flags)
@@ -92,15 +98,48 @@ int heap_map(struct heap *heap)
 	return 0;
 }
 
-bool heap_open(struct heap *heap, __u64 window, __u64 limit)
+static bool open_heap(struct heap *heap, __u64 window, __u64 limit, __u32 flags)
 {
-	if (!check_ret(heap_make(heap, window, limit), 0))
+	if (!check_ret(make(heap, window, limit, flags), 0))
 		return false;
 	if (!check_ret(heap_map(heap), 0)) {
 		heap_close(heap);
 		return false;
 	}
 	return check_eq(as_addr(heap->objects), heap->base);
+}
+
+bool heap_open(struct heap *heap, __u64 window, __u64 limit)
+{
+	return open_heap(heap, window, limit, 0);
+}
+
+bool heap_open_collected(struct heap *heap, __u64 window, __u64 limit)
+{
+	return open_heap(heap, window, limit, KARENA_SETUP_COLLECT);
+}
+
+int heap_collect(int fd)
+{
+	struct karena_collect req = { .size = sizeof(req), .flags = KARENA_COLLECT_WAIT };
+
+	return kioctl(fd, KARENA_IOC_COLLECT, &req);
+}
+
+int heap_root(int fd, const void *start, __u64 length, __u32 flags)
+{
+	struct karena_root_range req = {
+		.size = sizeof(req), .flags = flags, .start = as_addr(start), .length = length,
+	};
+
+	return kioctl(fd, KARENA_IOC_ROOT, &req);
+}
+
+bool gc_info(int fd, struct karena_gc_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return check_ret(kioctl(fd, KARENA_IOC_GC_INFO, info), 0);
 }
 
 void heap_unmap(struct heap *heap)

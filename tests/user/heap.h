@@ -39,6 +39,13 @@ int heap_make(struct heap *heap, __u64 window, __u64 limit);
 int heap_map(struct heap *heap);
 /* heap_make() and heap_map(), with checks: false when it failed. */
 bool heap_open(struct heap *heap, __u64 window, __u64 limit);
+/* The same, of one that is collected. */
+bool heap_open_collected(struct heap *heap, __u64 window, __u64 limit);
+/* Collects and waits for it. */
+int heap_collect(int fd);
+/* A range that is searched for references, or with KARENA_ROOT_DEL not any more. */
+int heap_root(int fd, const void *start, __u64 length, __u32 flags);
+bool gc_info(int fd, struct karena_gc_info *info);
 void heap_unmap(struct heap *heap);
 void heap_close(struct heap *heap);
 

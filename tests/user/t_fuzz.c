@@ -93,7 +93,8 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_INFO, KARENA_IOC_CLASSES, KARENA_IOC_SETUP, KARENA_IOC_ALLOC,
 		KARENA_IOC_ALLOC, KARENA_IOC_ALLOC, KARENA_IOC_FREE, KARENA_IOC_FREE,
 		KARENA_IOC_USABLE, KARENA_IOC_SHARE, KARENA_IOC_HEAP_INFO,
-		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER,
+		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER, KARENA_IOC_COLLECT,
+		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -110,6 +111,8 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_free free;
 		struct karena_setup setup;
 		struct karena_register reg;
+		struct karena_root_range root;
+		struct karena_gc_control gc_control;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -138,8 +141,18 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		for (i = 0; i < 64; i++)
 			((__u64 *)f->scratch)[i] = any_address(f);
 	} else if (cmd == KARENA_IOC_SETUP) {
+		arg.setup.flags = rng_below(&f->rng, 2);
 		arg.setup.window = WINDOW;
 		arg.setup.limit = LIMIT;
+	} else if (cmd == KARENA_IOC_ROOT) {
+		arg.root.flags = rng_below(&f->rng, 2);
+		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
+		arg.root.length = 8 * rng_below(&f->rng, 8);
+	} else if (cmd == KARENA_IOC_GC_CONTROL) {
+		arg.gc_control.flags = rng_below(&f->rng, 2);
+		arg.gc_control.percent = (int)rng_below(&f->rng, 200) - 1;
+		arg.gc_control.slice_us = 10;
+		arg.gc_control.share = 1 + rng_below(&f->rng, 100);
 	}
 	memcpy(words, &arg, sizeof(arg));
 }

@@ -60,7 +60,7 @@ static void info(void)
 	check_eq(out.size, sizeof(out));
 	check_eq(out.abi_version, KARENA_ABI_VERSION);
 	check_eq(out.features & ~(KARENA_FEAT_TINY | KARENA_FEAT_SHARE |
-			       KARENA_FEAT_TYPES), 0);
+			       KARENA_FEAT_TYPES | KARENA_FEAT_COLLECT), 0);
 	check_eq(out.page_size, KARENA_PAGE_SIZE);
 	check_eq(out.nr_classes, KARENA_NR_CLASSES);
 	check_eq(out.max_small, KARENA_MAX_SMALL);

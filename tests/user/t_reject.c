@@ -28,6 +28,11 @@ union arg {
 	struct karena_heap_info heap_info;
 	struct karena_class_stats class_stats;
 	struct karena_register reg;
+	struct karena_collect collect;
+	struct karena_step step;
+	struct karena_root_range root;
+	struct karena_gc_control gc_control;
+	struct karena_gc_info gc_info;
 	char bytes[512];
 };
 
@@ -125,6 +130,39 @@ static void valid_register(union arg *arg)
 	strcpy(arg->reg.name, "reject");
 }
 
+static void valid_collect(union arg *arg)
+{
+	arg->collect.size = sizeof(arg->collect);
+	arg->collect.flags = KARENA_COLLECT_WAIT;
+}
+
+static void valid_step(union arg *arg)
+{
+	arg->step.size = sizeof(arg->step);
+	arg->step.ns = 1000;
+}
+
+static void valid_root(union arg *arg)
+{
+	arg->root.size = sizeof(arg->root);
+	arg->root.start = array();
+	arg->root.length = 64;
+}
+
+static void valid_gc_control(union arg *arg)
+{
+	arg->gc_control.size = sizeof(arg->gc_control);
+	arg->gc_control.flags = KARENA_GC_SET;
+	arg->gc_control.percent = 100;
+	arg->gc_control.slice_us = 100;
+	arg->gc_control.share = 25;
+}
+
+static void valid_gc_info(union arg *arg)
+{
+	arg->gc_info.size = sizeof(arg->gc_info);
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -152,6 +190,14 @@ static const struct command {
 	  valid_class_stats, true, true },
 	{ "register", KARENA_IOC_REGISTER, sizeof(struct karena_register), valid_register,
 	  true, true },
+	{ "collect", KARENA_IOC_COLLECT, sizeof(struct karena_collect), valid_collect, false,
+	  true },
+	{ "step", KARENA_IOC_STEP, sizeof(struct karena_step), valid_step, true, true },
+	{ "root", KARENA_IOC_ROOT, sizeof(struct karena_root_range), valid_root, false, true },
+	{ "gc_control", KARENA_IOC_GC_CONTROL, sizeof(struct karena_gc_control),
+	  valid_gc_control, true, true },
+	{ "gc_info", KARENA_IOC_GC_INFO, sizeof(struct karena_gc_info), valid_gc_info, true,
+	  true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -159,12 +205,18 @@ static const struct command *command_of(unsigned long cmd)
 	return &commands[_IOC_NR(cmd)];
 }
 
-static bool bench_setup(void)
+/* With a heap that @cmd is for. */
+static bool bench_setup(unsigned long cmd)
 {
+	bool collected = _IOC_NR(cmd) >= _IOC_NR(KARENA_IOC_COLLECT);
+
 	memset(&bench, 0, sizeof(bench));
 	bench.pages = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!check(bench.pages != MAP_FAILED) || !heap_open(&bench.heap, WINDOW, 0))
+	if (!check(bench.pages != MAP_FAILED))
+		return false;
+	if (collected ? !heap_open_collected(&bench.heap, WINDOW, 0) :
+			!heap_open(&bench.heap, WINDOW, 0))
 		return false;
 	bench.fresh = dev_open(O_RDWR);
 	bench.object = heap_new(bench.heap.fd, 64, 0);
@@ -203,6 +255,7 @@ static void refused(int fd, unsigned long cmd, void *arg, int want)
 }
 
 #define AT(command, member) offsetof(struct karena_##command, member)
+#define ROOT(member) AT(root_range, member)
 
 /* One member of a valid argument is overwritten. */
 static const struct spoilt {
@@ -214,7 +267,7 @@ static const struct spoilt {
 	size_t len;
 	__u64 value;
 } spoilt[] = {
-	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 1 },
+	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 2 },
 	{ "setup: highest flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
 	  1ULL << 31 },
 	{ "setup: reserved", KARENA_IOC_SETUP, -EINVAL, AT(setup, reserved), 4, 1 },
@@ -289,6 +342,34 @@ static const struct spoilt {
 	  AT(register, refs), 8, 0xffff888000000000ULL },
 	{ "register: name that cannot be printed", KARENA_IOC_REGISTER, -EINVAL,
 	  AT(register, name), 1, 7 },
+	{ "collect: unknown flag", KARENA_IOC_COLLECT, -EINVAL, AT(collect, flags), 4, 2 },
+	{ "step: unknown flag", KARENA_IOC_STEP, -EINVAL, AT(step, flags), 4, 1 },
+	{ "root: unknown flag", KARENA_IOC_ROOT, -EINVAL, ROOT(flags), 4, 2 },
+	{ "root: none to take away", KARENA_IOC_ROOT, -ENOENT, ROOT(flags), 4,
+	  KARENA_ROOT_DEL },
+	{ "root: empty", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 0 },
+	{ "root: length no multiple of 8", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 60 },
+	{ "root: length 2^63", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 1ULL << 63 },
+	{ "root: beyond the last address", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8,
+	  -8ULL },
+	{ "root: start no multiple of 8", KARENA_IOC_ROOT, -EINVAL, ROOT(start), 8, 4 },
+	{ "root: in the kernel", KARENA_IOC_ROOT, -EINVAL, ROOT(start), 8,
+	  0xffff888000000000ULL },
+	{ "gc_control: unknown flag", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, flags), 4,
+	  2 },
+	{ "gc_control: percent -2", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, percent), 4,
+	  (__u32)-2 },
+	{ "gc_control: slices of 0", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, slice_us), 4,
+	  0 },
+	{ "gc_control: share of 0", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, share), 4, 0 },
+	{ "gc_control: share above 100", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, share),
+	  4, 101 },
+	{ "gc_control: assists too long", KARENA_IOC_GC_CONTROL, -EINVAL,
+	  AT(gc_control, assist_us), 4, 100001 },
+	{ "gc_control: trace neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
+	  AT(gc_control, trace), 4, 2 },
+	{ "gc_control: check neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
+	  AT(gc_control, check), 4, 2 },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,
 	  AT(classes, classes), 8, 0xffff888000000000ULL },
@@ -300,7 +381,7 @@ static void run_spoilt(const struct spoilt *s)
 
 	if (!tap_begin("%s", s->name))
 		return;
-	if (bench_setup()) {
+	if (bench_setup(s->cmd)) {
 		command_of(s->cmd)->valid(&arg);
 		memcpy(arg.bytes + s->offset, &s->value, s->len);
 		refused(target(s->cmd), s->cmd, &arg, s->want);
@@ -378,7 +459,7 @@ static void run_trouble(const struct command *c, unsigned int trouble)
 {
 	if (!tap_begin("%s: %s", c->name, troubles[trouble]))
 		return;
-	if (bench_setup())
+	if (bench_setup(c->cmd))
 		try_trouble(c, trouble);
 	bench_exit();
 	tap_end();
@@ -396,7 +477,7 @@ static void run_unwritable(const struct command *c)
 
 	if (!tap_begin("%s: answer into a read-only page", c->name))
 		return;
-	if (!bench_setup())
+	if (!bench_setup(c->cmd))
 		goto out;
 	c->valid(&arg);
 	check(!mprotect(at, PAGE, PROT_READ | PROT_WRITE));
@@ -430,7 +511,7 @@ static void alloc_to_unwritable(void)
 {
 	struct state before;
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	state_get(bench.heap.fd, &before);
 	alloc_fails(64, 1, readonly_page());
@@ -448,7 +529,7 @@ static void free_across(void)
 	union arg arg = { 0 };
 	__u64 addrs[600];
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	check_ret(heap_alloc(bench.heap.fd, 32, 0, 600, addrs), 0);
 	check(!mprotect(as_ptr(readonly_page()), PAGE, PROT_READ | PROT_WRITE));
@@ -468,7 +549,7 @@ static void stats_across(void)
 {
 	union arg arg = { 0 };
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	heap_new(bench.heap.fd, 1000, 0);
 	valid_class_stats(&arg);
@@ -494,7 +575,7 @@ static void alloc_huge(void)
 	struct state before;
 	unsigned int i;
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	state_get(bench.heap.fd, &before);
 	valid_alloc(&arg);
@@ -515,7 +596,7 @@ static void usable_of_nothing(void)
 	struct state before;
 	__u64 gone;
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	gone = heap_new(bench.heap.fd, 64, 0);
 	check_ret(heap_drop(bench.heap.fd, gone), 0);
@@ -534,7 +615,7 @@ static void setup_twice(void)
 {
 	union arg arg = { 0 };
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	valid_setup(&arg);
 	refused(bench.heap.fd, KARENA_IOC_SETUP, &arg, -EBUSY);
@@ -553,7 +634,7 @@ static void setup_name(const char *name, size_t len)
 
 static void setup_names(void)
 {
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	setup_name("12345678901234567890123456789012", KARENA_NAME_LEN);
 	setup_name("new\nline", 8);
@@ -569,7 +650,7 @@ static void setup_windows(void)
 	struct karena_info dev;
 	union arg arg = { 0 };
 
-	if (!bench_setup() || !user_numbers(&dev))
+	if (!bench_setup(0) || !user_numbers(&dev))
 		return;
 	valid_setup(&arg);
 	arg.setup.window = dev.min_window - 1;
@@ -591,7 +672,7 @@ static void unknown_commands(void)
 	union arg arg = { 0 };
 	unsigned int i;
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	valid_info(&arg);
 	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
@@ -608,7 +689,7 @@ static void newer_header(void)
 				 sizeof(struct karena_info) + 16);
 	union arg arg = { 0 };
 
-	if (!bench_setup())
+	if (!bench_setup(0))
 		return;
 	arg.size = sizeof(struct karena_info) + 16;
 	check_ret(kioctl(bench.heap.fd, cmd, &arg), 0);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The collector and programs: what a cycle of a user heap needs of its processes
+ * (struct karena_world), and the calls about it.
+ *
+ *  1. Sections are waited for and magazines emptied as for a kernel heap
+ *     (gc/cycle.c); calls of programs allocate in sections.
+ *  2. Protection: pages.c, in rounds, while programs run.
+ *  3. The heap is armed, and all threads stop: stop.c.  While they stand, these are
+ *     shaded: what calls have allocated and not given to their program yet; what
+ *     pages refer to that are still written; what registers, stacks and registered
+ *     ranges refer to: scan.c.
+ *  4. They go on, and marking begins.  Who writes to a page for the first time shades
+ *     what it refers to.  A free shades what the object refers to.
+ *
+ * What is born from 1. on has a mark.  What is born before the snapshot is scanned like
+ * all that was there: it may hold references from before (karena_queue_born()).
+ *
+ * So each object that was reachable at the snapshot is found: the references to it
+ * are where they were, or were shaded.  New objects are born marked.
+ */
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "user.h"
+
+void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight)
+{
+	spin_lock(&uh->world_lock);
+	list_add(&inflight->node, &uh->inflight);
+	spin_unlock(&uh->world_lock);
+}
+
+void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight)
+{
+	spin_lock(&uh->world_lock);
+	list_del(&inflight->node);
+	spin_unlock(&uh->world_lock);
+}
+
+static void shade(void *arg, unsigned long word)
+{
+	karena_shade(arg, word);
+}
+
+static void snapshot(struct karena_heap *heap)
+{
+	/* Seen by all CPUs before they stand: pages.c. */
+	WRITE_ONCE(to_uheap(heap)->armed, true);
+	karena_stopped(heap, shade, heap->gc, true);
+}
+
+static void visit_roots(struct karena_heap *heap, karena_visit_t *visit, void *arg)
+{
+	karena_stopped(heap, visit, arg, false);
+}
+
+static const struct karena_world world = {
+	.protect = karena_pages_protect,
+	.snapshot = snapshot,
+	.visit = visit_roots,
+};
+
+/* What the object at an address refers to lives through this cycle, as it is freed. */
+void karena_free_shade(struct karena_uheap *uh, unsigned long addr)
+{
+	if (READ_ONCE(uh->heap.head.phase) == KARENA_MARK)
+		karena_object_visit(uh, addr, shade, uh->heap.gc);
+}
+
+/* Makes a heap that is complete, but for being registered, a collected one. */
+int karena_collect_init(struct karena_uheap *uh)
+{
+	int err;
+
+	err = karena_uheap_charge_meta(uh, karena_markers_bytes());
+	if (!err)
+		err = karena_pages_init(uh);
+	if (!err)
+		err = karena_stop_init(uh);
+	if (!err)
+		err = karena_gc_init(&uh->heap);
+	if (!err)
+		uh->heap.gc->world = &world;
+	return err;
+}
+
+/* After the collector has ended. */
+void karena_collect_exit(struct karena_uheap *uh)
+{
+	karena_stop_exit(uh);
+	karena_pages_exit(uh);
+}
+
+/* --- calls --- */
+
+int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req)
+{
+	if (req->flags & ~KARENA_COLLECT_WAIT)
+		return -EINVAL;
+	return karena_collect(&uh->heap, req->flags & KARENA_COLLECT_WAIT);
+}
+
+int karena_do_step(struct karena_uheap *uh, struct karena_step *req)
+{
+	if (req->flags || !uh->heap.gc)
+		return -EINVAL;
+	req->ns = karena_gc_step(&uh->heap, req->ns);
+	return 0;
+}
+
+int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req)
+{
+	if (req->flags & ~KARENA_ROOT_DEL || !uh->heap.gc)
+		return -EINVAL;
+	return karena_range_change(uh, req->start, req->length, !(req->flags & KARENA_ROOT_DEL));
+}
+
+static int set_control(struct karena_heap *heap, const struct karena_gc_control *req)
+{
+	const struct karena_gc_params params = {
+		.percent = req->percent,
+		.workers = req->workers,
+		.min_heap = req->min_heap,
+		.mem_limit = req->mem_limit,
+		.period_ms = req->period_ms,
+		.slice_us = req->slice_us,
+		.share = req->share,
+		.assist_us = req->assist_us,
+		.trace = req->trace,
+		.check = req->check,
+	};
+
+	return karena_gc_set(heap, &params);
+}
+
+int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req)
+{
+	struct karena_gc_params params;
+	int err;
+
+	if (req->flags & ~KARENA_GC_SET || req->trace > 1 || req->check > 1)
+		return -EINVAL;
+	if (req->flags & KARENA_GC_SET)
+		return set_control(&uh->heap, req);
+	err = karena_gc_get(&uh->heap, &params);
+	if (err)
+		return err;
+	*req = (struct karena_gc_control) {
+		.size = req->size,
+		.percent = params.percent,
+		.workers = params.workers,
+		.min_heap = params.min_heap,
+		.mem_limit = params.mem_limit,
+		.period_ms = params.period_ms,
+		.slice_us = params.slice_us,
+		.share = params.share,
+		.assist_us = params.assist_us,
+		.trace = params.trace,
+		.check = params.check,
+	};
+	return 0;
+}
+
+int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info)
+{
+	struct karena_gc_stats stats;
+
+	if (!uh->heap.gc)
+		return -EINVAL;
+	karena_gc_stats(&uh->heap, &stats);
+	*info = (struct karena_gc_info) {
+		.size = info->size,
+		.phase = READ_ONCE(uh->heap.head.phase),
+		.cycles = stats.cycles,
+		.forced = stats.forced,
+		.freed_objects = stats.freed_objects,
+		.freed_bytes = stats.freed_bytes,
+		.live_bytes = stats.live_bytes,
+		.goal_bytes = stats.goal_bytes,
+		.marked_objects = stats.marked_objects,
+		.marked_bytes = stats.marked_bytes,
+		.mark_ns = stats.mark_ns,
+		.assist_ns = stats.assist_ns,
+		.slices = stats.slices,
+		.assists = stats.assists,
+		.lost = stats.lost,
+		.stops = stats.stops,
+		.put_off = stats.put_off,
+		.stop_ns = stats.stop_ns,
+		.stop_max_ns = stats.stop_max_ns,
+		.protect_ns = stats.protect_ns,
+	};
+	static_assert(sizeof(info->slice_us) == sizeof(stats.slice_us));
+	memcpy(info->slice_us, stats.slice_us, sizeof(info->slice_us));
+	memcpy(info->stop_us, stats.stop_us, sizeof(info->stop_us));
+	return 0;
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The MMU as the write barrier of collected heaps: which machine pages may change
+ * unseen, and what they refer to.
+ *
+ * A page is written from when its span is made, or its first write is seen, until
+ * it is protected; where a page is not written, no process can write to it without
+ * a fault.  At the snapshot all that written pages refer to is shaded.  From there
+ * on, whoever writes to another page first shades what it refers to
+ * (karena_page_write()).  So each reference of the snapshot is still in its place
+ * when its object is scanned, or was shaded.
+ *
+ *	protect (before)		page_mkwrite (any time)
+ *	lock_page			lock_page
+ *	  written = 0			  still the heap's?
+ *	  folio_mkclean()		  armed and not written: shade
+ *	  pinned? written = 1		  written = 1
+ *	unlock_page			the fault makes the entry writable, unlocks
+ *
+ * The lock of the page makes that one of them is first.  What is pinned, by DMA or
+ * a system call in flight, is written without an entry: it counts as written, and
+ * who pins it later has to fault.
+ *
+ * Armed means that the snapshot is near or was.  It is looked at, and written set,
+ * with interrupts off, so that the stopper, who interrupts each CPU after it has
+ * armed the heap (stop.c), sees each bit that was set without it.
+ *
+ * Spans without references are left alone: their pages count as not written, with
+ * writable entries.  Therefore a new span's are written.
+ *
+ * The bits are in the words that tell a page's memory (karena_pagemap_memory()),
+ * and for each leaf with one there is a bit in uh->written.  The latter is cleared
+ * before the former are looked at, and set after them.
+ */
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/slab.h>
+
+#include "kmod/compat/compat.h"
+#include "user.h"
+
+/* Rounds of protection end when one leaves so few, or hardly fewer, or after so many. */
+#define FEW		16u
+#define MAX_ROUNDS	8u
+
+static_assert(KARENA_SUBPAGES <= BITS_PER_LONG && KARENA_SUBPAGES <= KARENA_PAGE_SIZE);
+#define WRITTEN		GENMASK(KARENA_SUBPAGES - 1, 0)
+
+/* Whether there are references, or may be by the time that the page has a span. */
+static bool may_refer(const struct karena_span *span)
+{
+	return !span || span->layout->kind != KARENA_LAYOUT_NOSCAN;
+}
+
+static void set_written(struct karena_uheap *uh, unsigned long page, unsigned long bits)
+{
+	atomic_long_or(bits, (atomic_long_t *)karena_pagemap_memory(uh->heap.map, page));
+	/* Pairs with the one in walk(): it sees the bits, or this one is set after. */
+	smp_mb__after_atomic();
+	set_bit(page >> KARENA_LEAF_SHIFT, uh->written);
+}
+
+/* The pages of a span that comes count as written, and of one that goes not. */
+void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, bool written)
+{
+	unsigned long i;
+
+	for (i = run->start; i < run->start + run->npages; i++) {
+		if (written)
+			set_written(uh, i, WRITTEN);
+		else
+			atomic_long_andnot(WRITTEN, (atomic_long_t *)
+					   karena_pagemap_memory(uh->heap.map, i));
+	}
+}
+
+/* --- what a page refers to --- */
+
+/* A part of the heap: what of it is of interest. */
+struct part {
+	struct karena_uheap *uh;
+	unsigned long start;
+	unsigned long end;
+	karena_visit_t *visit;
+	void *arg;
+};
+
+static void visit_word(const struct part *part, unsigned long addr)
+{
+	if (addr >= part->start && addr < part->end)
+		part->visit(part->arg, karena_read_word(&part->uh->heap, addr));
+}
+
+/* The references of an object, as far as they are in the part. */
+static void visit_object(const struct part *part, const struct karena_layout *layout,
+			 unsigned long addr, size_t size)
+{
+	unsigned long at = addr, end = addr + size;
+	u32 i;
+
+	if (layout->kind == KARENA_LAYOUT_CONSERVATIVE) {
+		for (at = max(at, part->start); at < min(end, part->end); at += sizeof(long))
+			visit_word(part, at);
+		return;
+	}
+	if (part->start > at)
+		at += rounddown(part->start - at, layout->size);
+	for (; at + layout->size <= end && at < part->end; at += layout->size)
+		for (i = 0; i < layout->nr; i++)
+			visit_word(part, at + layout->offset[i] * sizeof(long));
+}
+
+static bool is_live(const struct karena_span *span, u32 index)
+{
+	return READ_ONCE(span->state[index]) == KARENA_LIVE;
+}
+
+/* The references of all objects in a part that is of one span.  Under RCU. */
+static void visit_part(const struct part *part)
+{
+	struct karena_span *span = karena_span_at(&part->uh->heap, part->start);
+	u32 index, end;
+
+	if (!span || !may_refer(span))
+		return;
+	if (!span->size) {
+		if (is_live(span, 0))
+			visit_object(part, span->layout, span->base, span->large_size);
+		return;
+	}
+	index = karena_span_index(span, part->start - span->base);
+	end = min(karena_span_index(span, part->end - 1 - span->base) + 1, span->nelems);
+	for (; index < end; index++)
+		if (is_live(span, index))
+			visit_object(part, span->layout,
+				     span->base + (unsigned long)index * span->size, span->size);
+}
+
+static void visit_page(struct karena_uheap *uh, pgoff_t pgoff, karena_visit_t *visit, void *arg)
+{
+	struct part part = {
+		.uh = uh, .visit = visit, .arg = arg,
+		.start = uh->heap.base + (pgoff << PAGE_SHIFT),
+	};
+
+	part.end = part.start + PAGE_SIZE;
+	rcu_read_lock();
+	visit_part(&part);
+	rcu_read_unlock();
+}
+
+/* All that the object at an address refers to, if there is one; may sleep. */
+void karena_object_visit(struct karena_uheap *uh, unsigned long addr, karena_visit_t *visit,
+			 void *arg)
+{
+	struct part part = { .uh = uh, .visit = visit, .arg = arg };
+	size_t size = karena_usable_addr(&uh->heap, addr);
+
+	for (part.start = addr; part.start < addr + size; part.start = part.end) {
+		part.end = min(round_down(part.start, PAGE_SIZE) + PAGE_SIZE, addr + size);
+		rcu_read_lock();
+		visit_part(&part);
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
+/* --- writes that are seen --- */
+
+static void shade(void *arg, unsigned long word)
+{
+	karena_shade(arg, word);
+}
+
+/* Written from here on, unless what it refers to has to be shaded before. */
+static bool write_unarmed(struct karena_uheap *uh, unsigned long page, unsigned long bit)
+{
+	unsigned long flags;
+	bool armed;
+
+	local_irq_save(flags);
+	/* See at the top. */
+	armed = READ_ONCE(uh->armed);
+	if (!armed)
+		set_written(uh, page, bit);
+	local_irq_restore(flags);
+	return !armed;
+}
+
+/* Page @pgoff of the window is about to be written, and locked.  May sleep. */
+void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	unsigned long page = pgoff / KARENA_SUBPAGES, bit = BIT(pgoff % KARENA_SUBPAGES);
+	struct karena_heap *heap = &uh->heap;
+	bool references;
+	int section;
+
+	if (READ_ONCE(*karena_pagemap_memory(heap->map, page)) & bit)
+		return;
+	rcu_read_lock();
+	references = may_refer(karena_span_at(heap, heap->base + (pgoff << PAGE_SHIFT)));
+	rcu_read_unlock();
+	/* One that it gets later makes it written. */
+	if (!references || write_unarmed(uh, page, bit))
+		return;
+	/* The end of marking waits for it. */
+	section = karena_enter(heap);
+	rcu_read_lock();
+	if (READ_ONCE(heap->head.phase) == KARENA_MARK)
+		visit_page(uh, pgoff, shade, heap->gc);
+	rcu_read_unlock();
+	set_written(uh, page, bit);
+	karena_exit(heap, section);
+}
+
+/* --- protection --- */
+
+/* Who else has the page: not the heap, not a process that maps it, not the caller. */
+static bool is_pinned(struct folio *folio)
+{
+	return folio_ref_count(folio) > 2 + folio_mapcount(folio);
+}
+
+/* Whether writes to it are seen from here on; call with the page locked. */
+static bool protect_locked(struct karena_uheap *uh, struct folio *folio)
+{
+	unsigned long page = folio->index / KARENA_SUBPAGES;
+	unsigned long bit = BIT(folio->index % KARENA_SUBPAGES);
+
+	atomic_long_andnot(bit, (atomic_long_t *)karena_pagemap_memory(uh->heap.map, page));
+	folio_mkclean(folio);
+	/*
+	 * After that: who pins a page without a fault looks at its entry once more
+	 * when it has it (mm/gup.c).
+	 */
+	smp_mb();
+	if (!is_pinned(folio))
+		return true;
+	set_written(uh, page, bit);
+	return false;
+}
+
+static bool protect_page(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	struct page *page = karena_window_page(uh, pgoff);
+	struct folio *folio;
+	bool done = false;
+
+	if (!page)
+		return false;
+	folio = page_folio(page);
+	folio_lock(folio);
+	if (folio->mapping == uh->inode->i_mapping)
+		done = protect_locked(uh, folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	return done;
+}
+
+/* What to do with a machine page that is written, of a span with references. */
+typedef unsigned int written_fn(struct karena_uheap *uh, pgoff_t pgoff, void *arg);
+
+static unsigned int walk_page(struct karena_uheap *uh, unsigned long page, written_fn *fn,
+			      void *arg)
+{
+	unsigned long *memory = karena_pagemap_memory(uh->heap.map, page);
+	unsigned long bits = READ_ONCE(*memory) & WRITTEN;
+	struct karena_span *span;
+	unsigned int sub, n = 0;
+	bool references;
+
+	if (!bits)
+		return 0;
+	rcu_read_lock();
+	span = karena_span_at(&uh->heap, uh->heap.base + (page << KARENA_PAGE_SHIFT));
+	references = may_refer(span);
+	rcu_read_unlock();
+	if (!references) {
+		atomic_long_andnot(WRITTEN, (atomic_long_t *)memory);
+		return 0;
+	}
+	for_each_set_bit(sub, &bits, KARENA_SUBPAGES)
+		n += fn(uh, page * KARENA_SUBPAGES + sub, arg);
+	return n;
+}
+
+/* All pages that are written; the sum of what @fn returns. */
+static unsigned int walk(struct karena_uheap *uh, written_fn *fn, void *arg)
+{
+	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES, leaf, i, left;
+	unsigned int n = 0;
+
+	for_each_set_bit(leaf, uh->written, leaves) {
+		clear_bit(leaf, uh->written);
+		/* Pairs with the one in set_written(). */
+		smp_mb__after_atomic();
+		left = 0;
+		for (i = leaf * KARENA_LEAF_PAGES; i < (leaf + 1) * KARENA_LEAF_PAGES; i++) {
+			n += walk_page(uh, i, fn, arg);
+			left |= READ_ONCE(*karena_pagemap_memory(uh->heap.map, i)) & WRITTEN;
+		}
+		if (left)
+			set_bit(leaf, uh->written);
+		cond_resched();
+	}
+	return n;
+}
+
+static unsigned int protect_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
+{
+	return protect_page(uh, pgoff);
+}
+
+/*
+ * Protects what is written, in rounds, as live migration does: while one leaves
+ * clearly fewer pages that were written meanwhile than the one before.
+ */
+void karena_pages_protect(struct karena_heap *heap)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned int last = UINT_MAX, n, round;
+
+	WRITE_ONCE(uh->armed, false);
+	for (round = 0; round < MAX_ROUNDS; round++) {
+		n = walk(uh, protect_one, NULL);
+		if (n < FEW || n > last / 4 * 3)
+			break;
+		last = n;
+	}
+}
+
+struct visit {
+	karena_visit_t *fn;
+	void *arg;
+};
+
+static unsigned int visit_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
+{
+	struct visit *visit = arg;
+
+	visit_page(uh, pgoff, visit->fn, visit->arg);
+	return 1;
+}
+
+/* All that written pages refer to. */
+void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
+{
+	struct visit to = { visit, arg };
+
+	walk(uh, visit_one, &to);
+}
+
+int karena_pages_init(struct karena_uheap *uh)
+{
+	uh->written = kvcalloc(BITS_TO_LONGS(uh->npages / KARENA_LEAF_PAGES + 1), sizeof(long),
+			       GFP_KERNEL_ACCOUNT);
+	return uh->written ? 0 : -ENOMEM;
+}
+
+void karena_pages_exit(struct karena_uheap *uh)
+{
+	kvfree(uh->written);
+}

@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * All threads of all processes that have a collected heap mapped stand still for a
+ * moment: the one stop of a cycle.
+ *
+ *	stopper (a kernel thread)	thread
+ *	gate->stopping = n		... in user mode, or in the kernel
+ *	full barrier
+ *	find threads, queue task work	park():
+ *	interrupt all CPUs		  queued = false, full barrier
+ *	wait until all stand		  n = stopping; if it is not released:
+ *	look at them			  arrived = n
+ *	gate->released = n, wake all	  wait until released >= n
+ *
+ * Task work runs before a thread returns to user mode, and queueing it kicks a
+ * thread that runs there, but wakes none: no system call ends because of a stop.
+ * Once its work is queued, and after each CPU has been interrupted so that none is
+ * past its last look for work, a thread that is not on a CPU stands: it can run in
+ * the kernel only, and what it does there to the heap goes through the page
+ * protocol.  So sleepers stay asleep.
+ *
+ * A look at all is good only if they stood all the time: a thread that was on a CPU
+ * in between, or one that has just been made, makes it begin anew (its visits have
+ * done no harm).  If not all stand soon, all are released and asked again later:
+ * the cycle is put off, and after a while that is reported.
+ *
+ * A thread's struct has a reference from its work, and so has the module: a thread
+ * that sleeps has its work pending until it wakes, when the heap may be long gone.
+ * What it waits at, the gate, therefore has references of its own.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/hashtable.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/task_work.h>
+
+#include "kmod/compat/compat.h"
+#include "user.h"
+
+#define STOP_LIMIT	(20 * NSEC_PER_MSEC)	/* until all are released again */
+#define LOOK_AGAIN	(50 * NSEC_PER_USEC)	/* who goes to sleep does not arrive */
+#define REPORT_AFTER	(1 * NSEC_PER_SEC)
+#define MOST_BACKOFF	100u			/* ms between two attempts */
+#define SPARES		8u
+
+/* Where threads wait. */
+struct gate {
+	refcount_t ref;
+	u64 stopping;			/* number of the last stop */
+	u64 released;			/* and of the last that is over */
+	wait_queue_head_t parked;
+	wait_queue_head_t arrivals;
+};
+
+struct thread {
+	struct hlist_node node;		/* stop->threads, or stop->spares */
+	refcount_t ref;
+	struct task_struct *task;
+	struct mm_struct *mm;		/* never followed */
+	struct gate *gate;
+	struct callback_head work;
+	atomic_t queued;		/* the work is, and not begun */
+	u64 asked;			/* last stop that it was asked for */
+	u64 arrived;			/* last stop that it waits, or waited, for */
+	unsigned long switches;		/* when it was looked at */
+	bool gone;			/* it will never be in user mode again */
+};
+
+struct karena_stop {
+	struct gate *gate;
+	struct karena_scan *scan;
+	DECLARE_HASHTABLE(threads, 6);
+	struct hlist_head spares;
+	unsigned int nr_spares;
+	char blocker[TASK_COMM_LEN];	/* who did not stop in time, */
+	pid_t blocker_pid;		/* 0 if nobody */
+	struct karena_process **process;	/* while it stops: all of them */
+	unsigned int nr;
+	unsigned int room;
+	u64 opened;			/* when they were listed */
+};
+
+/* --- gate and threads --- */
+
+static void put_gate(struct gate *gate)
+{
+	if (refcount_dec_and_test(&gate->ref))
+		kfree(gate);
+}
+
+static void put_thread(struct thread *thread)
+{
+	if (!refcount_dec_and_test(&thread->ref))
+		return;
+	if (thread->task)
+		put_task_struct(thread->task);
+	put_gate(thread->gate);
+	kfree(thread);
+}
+
+/* Task work: waits until the stop is over. */
+static void park(struct callback_head *work)
+{
+	struct thread *thread = container_of(work, struct thread, work);
+	struct gate *gate = thread->gate;
+	u64 stop;
+
+	/* Full barrier: a newer stop is seen below, or queues the work again. */
+	atomic_xchg(&thread->queued, 0);
+	stop = READ_ONCE(gate->stopping);
+	if (!(current->flags & PF_EXITING) && READ_ONCE(gate->released) < stop) {
+		/* Pairs with smp_load_acquire() in stands(). */
+		smp_store_release(&thread->arrived, stop);
+		wake_up(&gate->arrivals);
+		/* Who is killed goes on to its end. */
+		wait_event_killable(gate->parked, READ_ONCE(gate->released) >= stop);
+	}
+	put_thread(thread);
+	/* The module's end waits for who is still in here: karena_stops_end(). */
+	rcu_read_lock();
+	module_put(THIS_MODULE);
+	rcu_read_unlock();
+}
+
+/* From here on a thread does not return to user mode during this stop. */
+static void ask(struct thread *thread, u64 stop)
+{
+	thread->asked = stop;
+	if (atomic_xchg(&thread->queued, 1))
+		return;
+	refcount_inc(&thread->ref);
+	__module_get(THIS_MODULE);
+	if (!task_work_add(thread->task, &thread->work, TWA_RESUME))
+		return;
+	/* It is past the end of its life. */
+	thread->gone = true;
+	atomic_set(&thread->queued, 0);
+	refcount_dec(&thread->ref);
+	module_put(THIS_MODULE);
+}
+
+static unsigned long switches(const struct task_struct *task)
+{
+	return READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+}
+
+static bool stands(const struct thread *thread)
+{
+	if (thread->gone || READ_ONCE(thread->task->flags) & PF_EXITING)
+		return true;
+	/* Pairs with smp_store_release() in park(). */
+	if (smp_load_acquire(&thread->arrived) == thread->asked)
+		return !karena_task_on_cpu(thread->task);
+	return karena_task_stands(thread->task);
+}
+
+/* --- finding them --- */
+
+static struct thread *find_thread(struct karena_stop *stop, struct task_struct *task)
+{
+	struct thread *thread;
+
+	hash_for_each_possible(stop->threads, thread, node, (unsigned long)task)
+		if (thread->task == task)
+			return thread;
+	return NULL;
+}
+
+static void add_spare(struct karena_stop *stop)
+{
+	struct thread *thread = kzalloc(sizeof(*thread), GFP_KERNEL);
+
+	if (!thread)
+		return;
+	refcount_set(&thread->ref, 1);
+	thread->gate = stop->gate;
+	refcount_inc(&stop->gate->ref);
+	init_task_work(&thread->work, park);
+	hlist_add_head(&thread->node, &stop->spares);
+	stop->nr_spares++;
+}
+
+static void fill_spares(struct karena_stop *stop, unsigned int want)
+{
+	while (stop->nr_spares < want + SPARES) {
+		add_spare(stop);
+		cond_resched();
+	}
+}
+
+static struct thread *new_thread(struct karena_stop *stop, struct task_struct *task,
+				 struct mm_struct *mm)
+{
+	struct thread *thread;
+
+	if (!stop->nr_spares)
+		return NULL;
+	thread = hlist_entry(stop->spares.first, struct thread, node);
+	hlist_del(&thread->node);
+	stop->nr_spares--;
+	thread->task = get_task_struct(task);
+	thread->mm = mm;
+	hash_add(stop->threads, &thread->node, (unsigned long)task);
+	return thread;
+}
+
+static struct karena_process *process_of(struct karena_stop *stop, struct mm_struct *mm)
+{
+	unsigned int i;
+
+	for (i = 0; mm && i < stop->nr; i++)
+		if (stop->process[i]->mm == mm)
+			return stop->process[i];
+	return NULL;
+}
+
+/* Kernel threads that work for a process are never in user mode. */
+static bool has_user_mode(const struct task_struct *task)
+{
+	return !(READ_ONCE(task->flags) & (PF_KTHREAD | PF_IO_WORKER | PF_EXITING));
+}
+
+/* What one look at all tasks has found. */
+struct found {
+	unsigned int asked;		/* threads that were not asked before */
+	unsigned int missed;		/* those for which there was no struct */
+};
+
+static void find_task(struct karena_stop *stop, struct task_struct *task, struct found *found)
+{
+	/* Only compared with those of processes, which stay. */
+	struct mm_struct *mm = READ_ONCE(task->mm);
+	struct karena_process *process = process_of(stop, mm);
+	struct thread *thread;
+
+	if (!process || !has_user_mode(task))
+		return;
+	process->born = true;
+	thread = find_thread(stop, task);
+	if (!thread)
+		thread = new_thread(stop, task, mm);
+	if (!thread) {
+		found->missed++;
+		return;
+	}
+	thread->mm = mm;
+	if (thread->asked == stop->gate->stopping)
+		return;
+	ask(thread, stop->gate->stopping);
+	found->asked++;
+}
+
+/* Asks all threads that there are; how many there were that had not been. */
+static unsigned int find_threads(struct karena_stop *stop)
+{
+	struct task_struct *leader, *task;
+	unsigned int asked = 0;
+	struct found found;
+
+	do {
+		found = (struct found){};
+		rcu_read_lock();
+		for_each_process_thread(leader, task)
+			find_task(stop, task, &found);
+		rcu_read_unlock();
+		asked += found.asked;
+		if (found.missed)
+			fill_spares(stop, found.missed);
+	} while (found.missed);
+	return asked;
+}
+
+/* Forgets threads that are gone, or have nothing to do with the heap any more. */
+static void forget_threads(struct karena_stop *stop, bool all)
+{
+	struct hlist_node *next;
+	struct thread *thread;
+	unsigned int i;
+
+	hash_for_each_safe(stop->threads, i, next, thread, node) {
+		if (!all && !thread->gone && process_of(stop, READ_ONCE(thread->task->mm)))
+			continue;
+		hash_del(&thread->node);
+		put_thread(thread);
+	}
+}
+
+/* --- processes --- */
+
+static void put_processes(struct karena_stop *stop)
+{
+	unsigned int i;
+
+	for (i = 0; i < stop->nr; i++)
+		karena_process_put(stop->process[i]);
+	stop->nr = 0;
+}
+
+/* Lists all processes that there are. */
+static void list_processes(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+	struct karena_process **list;
+	unsigned int nr;
+
+	put_processes(stop);
+	while ((nr = karena_processes_get(uh, stop->process, stop->room, &stop->opened)) >
+	       stop->room) {
+		stop->nr = stop->room;
+		put_processes(stop);
+		list = kvcalloc(nr + 8, sizeof(*list), GFP_KERNEL);
+		if (!list) {
+			cond_resched();
+			continue;
+		}
+		kvfree(stop->process);
+		stop->process = list;
+		stop->room = nr + 8;
+	}
+	stop->nr = nr;
+}
+
+/* A child whose fork() is not over can do anything as soon as it is. */
+static bool all_born(const struct karena_stop *stop)
+{
+	unsigned int i;
+
+	for (i = 0; i < stop->nr; i++)
+		if (!stop->process[i]->born && !list_empty_careful(&stop->process[i]->node))
+			return false;
+	return true;
+}
+
+/* --- the stop --- */
+
+static void nothing(void *unused)
+{
+}
+
+/* The first thread that does not stand, or NULL. */
+static struct thread *running(struct karena_stop *stop)
+{
+	struct thread *thread;
+	unsigned int i;
+
+	hash_for_each(stop->threads, i, thread, node)
+		if (thread->asked == stop->gate->stopping && !stands(thread))
+			return thread;
+	return NULL;
+}
+
+/* Asks whoever is there until all stand; false if that takes too long. */
+static bool stop_all(struct karena_uheap *uh, u64 end)
+{
+	struct karena_stop *stop = uh->stop;
+	struct gate *gate = stop->gate;
+
+	do {
+		list_processes(uh);
+		if (find_threads(stop))
+			/* Nobody is on the way to user mode who has not seen his work. */
+			smp_call_function(nothing, NULL, 1);
+		if (all_born(stop) && !running(stop))
+			return true;
+		wait_event_hrtimeout(gate->arrivals, all_born(stop) && !running(stop),
+				     LOOK_AGAIN);
+	} while (ktime_get_mono_fast_ns() < end);
+	return false;
+}
+
+static void release(struct karena_stop *stop)
+{
+	struct gate *gate = stop->gate;
+
+	/* All that was done during the stop is seen by who goes on. */
+	smp_store_release(&gate->released, gate->stopping);
+	wake_up_all(&gate->parked);
+}
+
+static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
+{
+	struct karena_inflight *inflight;
+	unsigned int i, nr;
+
+	spin_lock(&uh->world_lock);
+	list_for_each_entry(inflight, &uh->inflight, node) {
+		/* Pairs with smp_store_release() in alloc_all(). */
+		nr = smp_load_acquire(&inflight->nr);
+		for (i = 0; i < nr; i++)
+			visit(arg, inflight->addrs[i]);
+	}
+	spin_unlock(&uh->world_lock);
+}
+
+static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
+{
+	struct karena_ranges *ranges = karena_ranges_get(uh, process);
+	u32 i;
+
+	for (i = 0; ranges && i < ranges->nr; i++)
+		karena_scan_range(uh->stop->scan, ranges->range[i].start, ranges->range[i].end);
+	karena_ranges_put(ranges);
+}
+
+static void scan_threads(struct karena_stop *stop, struct mm_struct *mm)
+{
+	struct thread *thread;
+	unsigned int i;
+
+	hash_for_each(stop->threads, i, thread, node) {
+		if (thread->mm != mm || thread->asked != stop->gate->stopping)
+			continue;
+		thread->switches = switches(thread->task);
+		/* Pairs with the one in moved(). */
+		smp_rmb();
+		if (!thread->gone && has_user_mode(thread->task))
+			karena_scan_thread(stop->scan, thread->task);
+	}
+}
+
+static void scan_process(struct karena_uheap *uh, struct karena_process *process)
+{
+	if (!mmget_not_zero(process->mm))
+		return;
+	kthread_use_mm(process->mm);
+	scan_ranges(uh, process);
+	scan_threads(uh->stop, process->mm);
+	kthread_unuse_mm(process->mm);
+	/* If it is the last one, its end is not ours to wait for. */
+	mmput_async(process->mm);
+}
+
+/* Whether a thread was on a CPU since it was looked at, or is new. */
+static bool moved(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+	struct thread *thread;
+	unsigned int i;
+
+	/* Pairs with the one in scan_threads(). */
+	smp_rmb();
+	hash_for_each(stop->threads, i, thread, node)
+		if (thread->asked == stop->gate->stopping && !thread->gone &&
+		    has_user_mode(thread->task) &&
+		    (!stands(thread) || switches(thread->task) != thread->switches))
+			return true;
+	return find_threads(stop) || READ_ONCE(uh->opened) != stop->opened;
+}
+
+/* Looks at all that stands still; false if it did not. */
+static bool visit_all(struct karena_uheap *uh, karena_visit_t *visit, void *arg, bool snapshot)
+{
+	unsigned int i;
+
+	if (snapshot) {
+		visit_inflight(uh, visit, arg);
+		karena_pages_visit(uh, visit, arg);
+	}
+	karena_scan_begin(uh->stop->scan, visit, arg);
+	for (i = 0; i < uh->stop->nr; i++)
+		scan_process(uh, uh->stop->process[i]);
+	return !moved(uh);
+}
+
+/* For the report: whoever runs now that all should stand. */
+static void note_blocker(struct karena_stop *stop)
+{
+	struct thread *thread = running(stop);
+
+	stop->blocker_pid = thread ? thread->task->pid : 0;
+	strscpy(stop->blocker, thread ? thread->task->comm : "", sizeof(stop->blocker));
+}
+
+static bool try_stop(struct karena_uheap *uh, karena_visit_t *visit, void *arg, bool snapshot)
+{
+	struct karena_stop *stop = uh->stop;
+	u64 begin = ktime_get_mono_fast_ns();
+	bool done = false;
+
+	/* Pairs with the barrier in park(). */
+	smp_store_mb(stop->gate->stopping, stop->gate->stopping + 1);
+	while (!done && stop_all(uh, begin + STOP_LIMIT))
+		done = visit_all(uh, visit, arg, snapshot);
+	if (!done)
+		note_blocker(stop);
+	release(stop);
+	karena_count_stop(uh->heap.gc, ktime_get_mono_fast_ns() - begin, done);
+	return done;
+}
+
+static void report(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+
+	if (stop->blocker_pid)
+		pr_warn("heap %u (%s): a cycle is put off: thread %d (%s) does not stop\n",
+			uh->heap.id, uh->heap.name, stop->blocker_pid, stop->blocker);
+	else
+		pr_warn("heap %u (%s): a cycle is put off: a fork() is not over\n",
+			uh->heap.id, uh->heap.name);
+}
+
+/*
+ * Stops all threads and visits each word that may be a reference and is not in the
+ * heap; for the @snapshot also those in pages that may change unseen from here on.
+ * Tries until it has succeeded.  Called by a kernel thread; sleeps.
+ */
+void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, bool snapshot)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	u64 begin = ktime_get_mono_fast_ns();
+	unsigned int backoff = 1;
+	bool reported = false;
+
+	fill_spares(uh->stop, 0);
+	while (!try_stop(uh, visit, arg, snapshot)) {
+		if (!reported && ktime_get_mono_fast_ns() - begin > REPORT_AFTER) {
+			report(uh);
+			reported = true;
+		}
+		msleep(backoff);
+		backoff = min(2 * backoff, MOST_BACKOFF);
+	}
+	forget_threads(uh->stop, false);
+	put_processes(uh->stop);
+}
+
+/* When the module goes: nobody is on the way out of park(). */
+void karena_stops_end(void)
+{
+	synchronize_rcu_tasks();
+}
+
+int karena_stop_init(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = kzalloc(sizeof(*stop), GFP_KERNEL_ACCOUNT);
+
+	if (!stop)
+		return -ENOMEM;
+	hash_init(stop->threads);
+	stop->scan = karena_scan_new();
+	stop->gate = kzalloc(sizeof(*stop->gate), GFP_KERNEL_ACCOUNT);
+	if (!stop->scan || !stop->gate) {
+		karena_scan_delete(stop->scan);
+		kfree(stop->gate);
+		kfree(stop);
+		return -ENOMEM;
+	}
+	refcount_set(&stop->gate->ref, 1);
+	init_waitqueue_head(&stop->gate->parked);
+	init_waitqueue_head(&stop->gate->arrivals);
+	uh->stop = stop;
+	return 0;
+}
+
+void karena_stop_exit(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+	struct hlist_node *next;
+	struct thread *thread;
+
+	if (!stop)
+		return;
+	forget_threads(stop, true);
+	hlist_for_each_entry_safe(thread, next, &stop->spares, node)
+		put_thread(thread);
+	put_processes(stop);
+	kvfree(stop->process);
+	karena_scan_delete(stop->scan);
+	put_gate(stop->gate);
+	kfree(stop);
+}
