@@ -367,7 +367,7 @@ static int load(const char *module)
 /* At a moment of the cycle that the seed knows, and the machine. */
 static void unload_in_cycle(void)
 {
-	unsigned int i, rounds = tap_count(30, 1000);
+	unsigned int i, rounds = tap_count(30, 200);
 	struct rng rng;
 	__u64 steps;
 	int fd;
