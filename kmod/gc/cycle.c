@@ -416,7 +416,7 @@ void karena_period_work(struct work_struct *work)
  * Collects by the worker, and waits for a cycle that begins from here on; 0, or
  * -EINTR if the caller is killed before.
  */
-int karena_collect_killable(struct karena_gc *gc)
+static int collect_killable(struct karena_gc *gc)
 {
 	/* Written with the lock; one that begins from here on is as good. */
 	u32 last = READ_ONCE(gc->heap->cycle);
@@ -453,8 +453,8 @@ int karena_collect(struct karena_heap *heap, bool wait)
 		return 0;
 	}
 	if (gc->world)
-		return karena_collect_killable(gc);
-	/* As in karena_collect_killable(). */
+		return collect_killable(gc);
+	/* As in collect_killable(). */
 	last = READ_ONCE(heap->cycle);
 	atomic_inc(&gc->waiters);
 	mutex_lock(&gc->cycle_lock);

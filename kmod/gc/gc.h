@@ -202,7 +202,6 @@ void karena_mark_work(struct work_struct *work);
 bool karena_slice(struct karena_gc *gc, u64 budget, bool assist);
 void karena_cycle_want(struct karena_gc *gc);
 void karena_count_stop(struct karena_gc *gc, u64 ns, bool done);
-int karena_collect_killable(struct karena_gc *gc);
 
 /* trace.c */
 void karena_gc_trace(struct karena_gc *gc, const struct karena_cycle *cycle);

@@ -245,6 +245,18 @@ static int find_type(struct karena_uheap *uh, struct karena_alloc *req,
 	return req->object_size % (*type)->element ? -EINVAL : 0;
 }
 
+/* Nobody was told of them. */
+static void take_back(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)
+{
+	int section = 0;
+
+	if (heap->gc)
+		section = karena_enter(heap);
+	free_addrs(heap, n, addrs);
+	if (heap->gc)
+		karena_exit(heap, section);
+}
+
 /* Allocates and tells the addresses; what cannot be told is free again. */
 static int alloc_and_tell(struct karena_uheap *uh, struct karena_type *type,
 			  const struct karena_alloc *req, unsigned long *addrs)
@@ -258,8 +270,9 @@ static int alloc_and_tell(struct karena_uheap *uh, struct karena_type *type,
 	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
 				 req->count * sizeof(*addrs)))
 		err = -EFAULT;
+	/* Still listed, or a cycle might free them as well. */
 	if (err)
-		free_addrs(&uh->heap, list.nr, addrs);
+		take_back(&uh->heap, list.nr, addrs);
 	if (uh->heap.gc)
 		karena_inflight_del(uh, &list);
 	return err;

@@ -43,6 +43,7 @@
 /* Rounds of protection end when one leaves so few, or hardly fewer, or after so many. */
 #define FEW		16u
 #define MAX_ROUNDS	8u
+#define RESCHED_PAGES	4096u
 
 static_assert(KARENA_SUBPAGES <= BITS_PER_LONG && KARENA_SUBPAGES <= KARENA_PAGE_SIZE);
 #define WRITTEN		GENMASK(KARENA_SUBPAGES - 1, 0)
@@ -72,6 +73,9 @@ void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, boo
 		else
 			atomic_long_andnot(WRITTEN, (atomic_long_t *)
 					   karena_pagemap_memory(uh->heap.map, i));
+		/* As in karena_pagemap_set(). */
+		if ((i - run->start) % RESCHED_PAGES == RESCHED_PAGES - 1)
+			cond_resched();
 	}
 }
 
