@@ -185,8 +185,9 @@ KARENA_ASSERT(sizeof(struct karena_setup) == 80);
  * @reserved: 0
  * @name: shown by tools; zero-terminated, printable
  *
- * A type lives as long as its heap.  Errors: EBADF, ENXIO, EINVAL, EFAULT, ENOSPC
- * the heap has KARENA_MAX_TYPES, ENOMEM.
+ * A type lives as long as its heap.  One of the same name, size and references is the
+ * same, with the same number.  Errors: EBADF, ENXIO, EINVAL, EFAULT, ENOSPC the heap
+ * has KARENA_MAX_TYPES, ENOMEM; EINTR killed while at it.
  */
 struct karena_register {
 	__u32 size;

@@ -56,6 +56,56 @@ static int register_type(struct karena_uheap *uh, struct karena_register *req, c
 	return err;
 }
 
+static bool is_layout(const struct karena_layout *layout, u32 flags, const u32 *refs, u32 nr)
+{
+	u32 i;
+
+	if (layout == &karena_layout_conservative)
+		return flags == KARENA_TYPE_CONSERVATIVE && !nr;
+	if (layout == &karena_layout_noscan)
+		return !(flags & ~KARENA_TYPE_NOSCAN) && !nr;
+	if (flags || layout->nr != nr)
+		return false;
+	for (i = 0; i < nr && layout->offset[i] * sizeof(u64) == refs[i]; i++)
+		;
+	return i == nr;
+}
+
+/* Whether a type is what a request asks for. */
+static bool is_same(const struct karena_type *type, const struct karena_register *req,
+		    const u32 *refs)
+{
+	return type->element == req->object_size && !strcmp(type->name, req->name) &&
+	       is_layout(type->layout, req->flags, refs, req->nr_refs);
+}
+
+/* Its number, or 0. */
+static u32 find_same(struct karena_uheap *uh, const struct karena_register *req, const u32 *refs)
+{
+	struct karena_type *type;
+	unsigned long id;
+
+	xa_for_each(&uh->types, id, type)
+		if (is_same(type, req, refs))
+			return id;
+	return 0;
+}
+
+/* Several processes may register what they share, each for itself. */
+static int find_or_register(struct karena_uheap *uh, struct karena_register *req, const u32 *refs,
+			    struct karena_register __user *ureq)
+{
+	int err = 0;
+
+	if (mutex_lock_killable(&uh->types_lock))
+		return -EINTR;
+	req->id = find_same(uh, req, refs);
+	if (!req->id)
+		err = register_type(uh, req, refs, ureq);
+	mutex_unlock(&uh->types_lock);
+	return err;
+}
+
 /* Of a request whose flags and name have been checked; which word is bad in any case. */
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
 			  struct karena_register __user *ureq)
@@ -71,7 +121,7 @@ int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
 			return PTR_ERR(refs);
 	}
 	req->bad = req->nr_refs;
-	err = register_type(uh, req, refs, ureq);
+	err = find_or_register(uh, req, refs, ureq);
 	kvfree(refs);
 	if (err == -EINVAL && put_user(req->bad, &ureq->bad))
 		return -EFAULT;

@@ -73,6 +73,7 @@ struct karena_uheap {
 	struct xarray control;		/* pages of the control region */
 	atomic_long_t meta_pages;	/* of pagemap and types, as they are charged */
 	struct xarray types;		/* struct karena_type by number, from 1 up */
+	struct mutex types_lock;	/* to register one */
 	struct karena_user *user;
 
 	/* Of heaps that are collected. */

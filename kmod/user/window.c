@@ -397,6 +397,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
 	xa_init(&uh->control);
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	mutex_init(&uh->types_lock);
 	spin_lock_init(&uh->world_lock);
 	INIT_LIST_HEAD(&uh->processes);
 	INIT_LIST_HEAD(&uh->inflight);

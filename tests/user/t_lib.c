@@ -84,7 +84,7 @@ static void open_errors(void)
 	check_eq(error_of(!karena_open(&opts)), EINVAL);
 	opts = (struct karena_options){ .name = "12345678901234567890123456789012" };
 	check_eq(error_of(!karena_open(&opts)), EINVAL);
-	opts = (struct karena_options){ .reserved[3] = 1 };
+	opts = (struct karena_options){ .reserved[2] = 1 };
 	check_eq(error_of(!karena_open(&opts)), EINVAL);
 }
 

@@ -3,6 +3,8 @@
  * Types: which layouts are taken and which word of a bad one is named, objects and
  * arrays of a type, the limit of types, and what of them is charged.
  */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,14 +12,21 @@
 #include "tap.h"
 
 /* Registers; 0 or -errno. */
-static int reg(int fd, __u64 size, __u32 flags, const __u32 *refs, __u32 nr,
-	       struct karena_register *out)
+static int reg_named(int fd, const char *name, __u64 size, __u32 flags, const __u32 *refs,
+		     __u32 nr, struct karena_register *out)
 {
 	*out = (struct karena_register){
 		.size = sizeof(*out), .flags = flags, .object_size = size,
-		.refs = as_addr(refs), .nr_refs = nr, .bad = 99, .name = "type",
+		.refs = as_addr(refs), .nr_refs = nr, .bad = 99,
 	};
+	snprintf(out->name, sizeof(out->name), "%s", name);
 	return kioctl(fd, KARENA_IOC_REGISTER, out);
+}
+
+static int reg(int fd, __u64 size, __u32 flags, const __u32 *refs, __u32 nr,
+	       struct karena_register *out)
+{
+	return reg_named(fd, "type", size, flags, refs, nr, out);
 }
 
 static int alloc_typed(int fd, __u32 type, __u64 size, __u32 flags, __u32 count, __u64 *addrs)
@@ -48,8 +57,45 @@ static void good_layouts(void)
 	check_eq(out.id, 2);
 	check_ret(reg(heap.fd, 3, 0, NULL, 0, &out), 0);
 	check_ret(reg(heap.fd, 3, KARENA_TYPE_NOSCAN, NULL, 0, &out), 0);
+	check_eq(out.id, 3);
 	check_ret(reg(heap.fd, 24, KARENA_TYPE_CONSERVATIVE, NULL, 0, &out), 0);
-	check_eq(out.id, 5);
+	check_eq(out.id, 4);
+	heap_close(&heap);
+}
+
+static __u32 id_of(int fd, const char *name, __u64 size, __u32 flags, const __u32 *refs,
+		   __u32 nr)
+{
+	struct karena_register out;
+
+	return check_ret(reg_named(fd, name, size, flags, refs, nr, &out), 0) ? out.id : 0;
+}
+
+/* Processes that share a heap register the same types, each for itself. */
+static void same_types_are_one(void)
+{
+	static const __u32 refs[] = { 0, 8, 24 };
+	struct karena_register out;
+	struct heap heap;
+	__u32 id;
+
+	if (!heap_open(&heap, WINDOW, 0))
+		return;
+	id = id_of(heap.fd, "a", 32, 0, refs, 3);
+	check_eq(id_of(heap.fd, "a", 32, 0, refs, 3), id);
+	check(id_of(heap.fd, "b", 32, 0, refs, 3) != id);
+	check(id_of(heap.fd, "a", 40, 0, refs, 3) != id);
+	check(id_of(heap.fd, "a", 32, 0, refs, 2) != id);
+	check(id_of(heap.fd, "a", 32, 0, refs + 1, 2) != id_of(heap.fd, "a", 32, 0, refs, 2));
+	check_eq(id_of(heap.fd, "a", 32, KARENA_TYPE_NOSCAN, NULL, 0),
+		 id_of(heap.fd, "a", 32, 0, NULL, 0));
+	check(id_of(heap.fd, "a", 32, KARENA_TYPE_NOSCAN, NULL, 0) !=
+	      id_of(heap.fd, "a", 32, KARENA_TYPE_CONSERVATIVE, NULL, 0));
+	/* What cannot be is not excused by one that is like it. */
+	check_ret(reg_named(heap.fd, "a", 32, KARENA_TYPE_NOSCAN, refs, 3, &out), -EINVAL);
+	check_ret(reg_named(heap.fd, "a", 32, KARENA_TYPE_NOSCAN | KARENA_TYPE_CONSERVATIVE,
+			    NULL, 0, &out), -EINVAL);
+	check_eq(id_of(heap.fd, "a", 32, 0, refs, 3), id);
 	heap_close(&heap);
 }
 
@@ -125,15 +171,18 @@ static void so_many_types(void)
 	struct karena_info before, now;
 	struct karena_register out;
 	struct heap heap;
+	char name[16];
 	unsigned int i;
 
 	if (!user_numbers(&before) || !heap_open(&heap, WINDOW, 0))
 		return;
-	for (i = 1; i <= KARENA_MAX_TYPES; i++)
-		if (!check_ret(reg(heap.fd, 16, KARENA_TYPE_NOSCAN, NULL, 0, &out), 0) ||
-		    !check_eq(out.id, i))
+	for (i = 1; i <= KARENA_MAX_TYPES; i++) {
+		snprintf(name, sizeof(name), "type %u", i);
+		if (!check_eq(id_of(heap.fd, name, 16, KARENA_TYPE_NOSCAN, NULL, 0), i))
 			break;
+	}
 	check_ret(reg(heap.fd, 16, KARENA_TYPE_NOSCAN, NULL, 0, &out), -ENOSPC);
+	check_eq(id_of(heap.fd, "type 1", 16, KARENA_TYPE_NOSCAN, NULL, 0), 1);
 	check(user_numbers(&now));
 	check(now.user_bytes >= before.user_bytes + KARENA_MAX_TYPES * KARENA_TYPE_CHARGE);
 	heap_close(&heap);
@@ -142,6 +191,7 @@ static void so_many_types(void)
 
 static const struct tap_case cases[] = {
 	{ "good layouts", good_layouts },
+	{ "types that are the same are one", same_types_are_one },
 	{ "bad words are named", bad_words_are_named },
 	{ "objects and arrays", objects_and_arrays },
 	{ "so many types and no more", so_many_types },

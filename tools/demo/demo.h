@@ -69,9 +69,8 @@ int recv_message(int socket, enum message_kind kind, __u64 *value);
 int run_indexer(const struct options *opts);
 pid_t start_indexer(int socket, int list, bool go_on);
 
-/* server.c: the process that reads, survives and cleans up. */
+/* server.c: the process that reads and survives. */
 struct answer {
-	const struct document *doc;
 	unsigned int count;	/* of all words of the query */
 	unsigned int line;
 	char text[64];		/* of that line */
@@ -96,9 +95,9 @@ struct result {
 	struct karena_heap_info full, empty;
 	struct answers answers[MAX_QUERIES];
 	size_t nr_answers;
-	size_t objects_freed;
-	size_t rejected;
-	double index_seconds, free_seconds;
+	__u64 garbage[2];	/* objects that went after each kill */
+	size_t reachable;	/* objects, in the end */
+	double index_seconds, collect_seconds;
 	bool same_answers;
 };
 
@@ -110,7 +109,7 @@ const char *index_examine(const struct karena *heap, const struct index *index,
 int index_ask(const struct index *index, const char *query,
 	      struct answers *answers);
 int index_pick_words(const struct index *index, const char *words[], int most);
-void **index_objects(struct index *index, size_t *count);
+long index_count(const struct index *index);
 
 /* report.c */
 void say(const struct options *opts, const char *format, ...)

@@ -42,7 +42,7 @@ look() {
 		heading "karenactl class list $2: what the objects are"
 		karenactl class list "$2" | shorten ;;
 	freed)
-		heading "karenactl heap show $2: the tiers after all has been freed"
+		heading "karenactl heap show $2: the tiers after all has been collected"
 		karenactl heap show "$2"
 		heading "karenactl class list $2: nothing is live"
 		karenactl class list "$2" | shorten ;;

@@ -3,9 +3,8 @@
  * karena-demo, the writer of the index; index.h says how it stays consistent.
  *
  * All functions return 0, or -1 with errno.  What a failed call has allocated
- * is in the ledger, so nothing needs to be unwound.
+ * is the collector's, so nothing needs to be unwound.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "index.h"
@@ -46,62 +45,38 @@ size_t next_token(const char **at, const char *end, char word[MAX_WORD + 1])
 	return len;
 }
 
-/* One object, with its address stored in the heap by the kernel. */
-static int alloc_into(struct karena *heap, size_t size, unsigned int flags,
-		      void *slot)
-{
-	return karena_alloc_bulk(heap, size, flags, 1, slot);
-}
-
 struct index *index_create(struct karena *heap, __u32 nr_files)
 {
-	struct index *index = karena_alloc(heap, sizeof(*index));
+	struct karena_type type = KARENA_TYPE(heap, struct index, buckets,
+					      documents);
+	struct karena_type bucket = karena_type(heap, "bucket", sizeof(void *),
+						(const __u32[]){ 0 }, 1);
+	struct index *index = karena_new(heap, type);
 
 	if (!index)
 		return NULL;
 	index->nr_files = nr_files;
-	if (alloc_into(heap, NR_BUCKETS * sizeof(*index->buckets), 0,
-		       &index->buckets))
+	index->buckets = karena_new_array(heap, bucket, NR_BUCKETS);
+	if (!index->buckets)
 		return NULL;
 	publish(&index->magic, INDEX_MAGIC);
 	return index;
 }
 
-/* A ledger of its own: what the last writer had linked, only it knew. */
+/* Types are the same as those of the last writer. */
 int writer_begin(struct writer *writer, struct karena *heap,
 		 struct index *index)
 {
-	int i = 0;
-
-	while (i < MAX_WRITERS && index->ledgers[i])
-		i++;
-	if (i == MAX_WRITERS) {
-		errno = EBUSY;
-		return -1;
-	}
-	if (alloc_into(heap, sizeof(struct ledger), 0, &index->ledgers[i]))
-		return -1;
 	writer->heap = heap;
 	writer->index = index;
-	writer->ledger = index->ledgers[i];
-	writer->words_used = BATCH;
-	writer->postings_used = BATCH;
-	return 0;
-}
-
-/*
- * The next object of a batch; a new batch takes the slots only when all
- * objects of the last one have been linked.
- */
-static void *take(struct writer *writer, void **slots, unsigned int *used,
-		  size_t size)
-{
-	if (*used == BATCH) {
-		if (karena_alloc_bulk(writer->heap, size, 0, BATCH, slots))
-			return NULL;
-		*used = 0;
-	}
-	return slots[(*used)++];
+	writer->document = KARENA_TYPE(heap, struct document, next, text, path);
+	writer->word = KARENA_TYPE(heap, struct word, next, postings);
+	writer->posting = KARENA_TYPE(heap, struct posting, next, doc);
+	writer->draft = KARENA_TYPE(heap, struct draft, word, posting);
+	writer->room = 1024;
+	writer->drafts = karena_new_array(heap, writer->draft, writer->room);
+	return writer->document.id && writer->word.id && writer->posting.id &&
+	       writer->drafts ? 0 : -1;
 }
 
 static struct word *find_or_add_word(struct writer *writer, const char *text,
@@ -114,8 +89,7 @@ static struct word *find_or_add_word(struct writer *writer, const char *text,
 	for (word = *bucket; word; word = word->next)
 		if (word->hash == hash && !strcmp(word->text, text))
 			return word;
-	word = take(writer, writer->ledger->words, &writer->words_used,
-		    sizeof(*word));
+	word = karena_new(writer->heap, writer->word);
 	if (!word)
 		return NULL;
 	word->hash = hash;
@@ -126,27 +100,52 @@ static struct word *find_or_add_word(struct writer *writer, const char *text,
 	return word;
 }
 
-/* The newest posting is the first, so this document's is there or nowhere. */
+/* The posting of a word in the document that is being built, or NULL. */
+static struct posting *find_draft(const struct writer *writer,
+				  const struct word *word)
+{
+	/* What another writer left there means nothing, but does no harm. */
+	if (word->draft < writer->nr_drafts &&
+	    writer->drafts[word->draft].word == word)
+		return writer->drafts[word->draft].posting;
+	return NULL;
+}
+
+static int make_room(struct writer *writer)
+{
+	struct draft *drafts;
+
+	if (writer->nr_drafts < writer->room)
+		return 0;
+	drafts = karena_new_array(writer->heap, writer->draft, 2 * writer->room);
+	if (!drafts)
+		return -1;
+	memcpy(drafts, writer->drafts, writer->room * sizeof(*drafts));
+	writer->drafts = drafts;
+	writer->room *= 2;
+	return 0;
+}
+
 static int add_token(struct writer *writer, struct document *doc,
 		     struct word *word, __u32 where)
 {
-	struct posting *posting = word->postings;
+	struct posting *posting = find_draft(writer, word);
 
 	doc->nr_tokens++;
-	if (posting && posting->doc == doc) {
+	if (posting) {
 		posting->count++;
 		return 0;
 	}
-	posting = take(writer, writer->ledger->postings, &writer->postings_used,
-		       sizeof(*posting));
+	if (make_room(writer))
+		return -1;
+	posting = karena_new(writer->heap, writer->posting);
 	if (!posting)
 		return -1;
 	posting->doc = doc;
 	posting->count = 1;
 	posting->first = where;
-	posting->next = word->postings;
-	publish(&word->postings, posting);
-	doc->nr_postings++;
+	word->draft = writer->nr_drafts++;
+	writer->drafts[word->draft] = (struct draft){ word, posting };
 	return 0;
 }
 
@@ -171,45 +170,59 @@ static int add_tokens(struct writer *writer, struct document *doc)
 static int add_text(struct writer *writer, struct document *doc,
 		    const char *text, size_t size)
 {
-	struct ledger *ledger = writer->ledger;
+	char *copy = karena_alloc_flags(writer->heap, size,
+					KARENA_ALLOC_NOSCAN |
+					KARENA_ALLOC_NOZERO);
 
-	if (alloc_into(writer->heap, size,
-		       KARENA_ALLOC_NOSCAN | KARENA_ALLOC_NOZERO, &ledger->text))
+	if (!copy)
 		return -1;
-	memcpy(ledger->text, text, size);
 	doc->bytes = size;
 	doc->text_sum = sum_bytes(SUM_SEED, text, size);
-	publish(&doc->text, ledger->text);
+	doc->text = memcpy(copy, text, size);
 	return 0;
 }
 
-static struct document *begin_document(struct writer *writer, __u32 id,
-				       const char *path)
+static struct document *build_document(struct writer *writer, __u32 id,
+				       const char *path, const char *text,
+				       size_t size)
+{
+	struct document *doc = karena_new(writer->heap, writer->document);
+
+	if (!doc)
+		return NULL;
+	doc->id = id;
+	doc->path = karena_strdup(writer->heap, path);
+	writer->nr_drafts = 0;
+	if (!doc->path || add_text(writer, doc, text, size) ||
+	    add_tokens(writer, doc))
+		return NULL;
+	doc->nr_postings = writer->nr_drafts;
+	return doc;
+}
+
+static void publish_document(struct writer *writer, struct document *doc)
 {
 	struct index *index = writer->index;
-	size_t len = strlen(path) + 1;
-	struct document *doc;
+	struct draft *draft = writer->drafts;
 
-	if (alloc_into(writer->heap, sizeof(*doc) + len, 0,
-		       &writer->ledger->document))
-		return NULL;
-	doc = writer->ledger->document;
-	doc->id = id;
-	memcpy(doc->path, path, len);
 	doc->next = index->documents;
 	publish(&index->documents, doc);
-	return doc;
+	for (; draft < writer->drafts + writer->nr_drafts; draft++) {
+		draft->posting->next = draft->word->postings;
+		publish(&draft->word->postings, draft->posting);
+	}
+	/* From this store on it exists. */
+	publish(&doc->complete, 1);
+	publish(&index->nr_complete, index->nr_complete + 1);
 }
 
 int writer_add(struct writer *writer, __u32 id, const char *path,
 	       const char *text, size_t size)
 {
-	struct document *doc = begin_document(writer, id, path);
+	struct document *doc = build_document(writer, id, path, text, size);
 
-	if (!doc || add_text(writer, doc, text, size) || add_tokens(writer, doc))
+	if (!doc)
 		return -1;
-	/* From this store on it exists. */
-	publish(&doc->complete, 1);
-	publish(&writer->index->nr_complete, writer->index->nr_complete + 1);
+	publish_document(writer, doc);
 	return 0;
 }

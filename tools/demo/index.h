@@ -7,19 +7,18 @@
  *	  |                       +--> posting --> posting --> ...
  *	  |                               |
  *	  +--> document --> document <----+
- *	  |        |
- *	  |        +--> text
- *	  +--> ledgers: what a writer has allocated and perhaps not yet linked
+ *	           |
+ *	           +--> text, path
  *
- * One process writes at a time, any number read.  A writer builds an object
- * and then publishes it by storing one pointer (release), which readers load
- * (acquire).  The last store for a document sets its @complete; until then
- * readers ignore it and all postings that point to it.  So at each
- * instruction at which a writer may die, readers see whole documents only.
+ * One process writes at a time, any number read.  A writer builds a document and
+ * all its postings where nobody sees them, and then publishes one after the other
+ * by storing one pointer (release), which readers load (acquire).  The last store
+ * sets the document's @complete; until then readers ignore it and all postings
+ * that point to it.  So at each instruction at which a writer may die, readers
+ * see whole documents only.
  *
- * What would be lost with a writer are the objects that it has allocated but
- * not yet linked.  Therefore the kernel writes their addresses right into the
- * heap, into the writer's ledger, from where the last process frees them.
+ * What a writer that dies had not published, nobody can reach: the collector frees
+ * it.  Nothing here is ever freed by hand.
  */
 #ifndef KARENA_DEMO_INDEX_H
 #define KARENA_DEMO_INDEX_H
@@ -32,20 +31,18 @@
 #define MAX_WORD	39	/* bytes; the rest of a longer one is cut */
 #define MIN_WORD	2
 #define NR_BUCKETS	16384
-#define MAX_WRITERS	4
-#define BATCH		256	/* objects that a writer allocates at once */
 #define INDEX_MAGIC	0x7865646e69726b64ULL
 
 struct document {
 	struct document *next;
 	const char *text;
+	const char *path;
 	__u64 bytes;
 	__u64 text_sum;		/* of the text, by sum_bytes() */
 	__u32 id;		/* place in the list of files */
 	__u32 complete;
 	__u32 nr_postings;
 	__u32 nr_tokens;
-	char path[];
 };
 
 struct posting {
@@ -60,15 +57,8 @@ struct word {
 	struct posting *postings;
 	__u32 hash;
 	__u32 len;
+	__u32 draft;		/* of the writer: where it may be among its drafts */
 	char text[MAX_WORD + 1];
-};
-
-/* Slots keep their address when it is linked: who cleans up sorts that out. */
-struct ledger {
-	void *document;
-	void *text;
-	void *words[BATCH];
-	void *postings[BATCH];
 };
 
 struct index {
@@ -77,7 +67,6 @@ struct index {
 	__u32 nr_complete;
 	struct word **buckets;
 	struct document *documents;
-	struct ledger *ledgers[MAX_WRITERS];
 };
 
 /* What index_examine() finds, of complete documents. */
@@ -91,12 +80,18 @@ struct summary {
 };
 
 /* index.c: for the process that writes. */
+struct draft {
+	struct word *word;
+	struct posting *posting;	/* of the document that is being built */
+};
+
 struct writer {
 	struct karena *heap;
 	struct index *index;
-	struct ledger *ledger;
-	unsigned int words_used;
-	unsigned int postings_used;
+	struct karena_type document, word, posting, draft;
+	struct draft *drafts;		/* in the heap as well */
+	__u32 nr_drafts;
+	__u32 room;
 };
 
 struct index *index_create(struct karena *heap, __u32 nr_files);

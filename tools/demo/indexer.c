@@ -57,7 +57,10 @@ static int fail_heap(const char *what)
 
 static struct index *make_index(struct karena **heap, int socket, __u32 nr_files)
 {
-	const struct karena_options opts = { .name = "karena-demo" };
+	const struct karena_options opts = {
+		.name = "karena-demo",
+		.flags = KARENA_COLLECT,
+	};
 	struct index *index;
 
 	*heap = karena_open(&opts);

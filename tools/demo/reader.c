@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * karena-demo, the reader of the index: examine it, ask it, list its objects.
+ * karena-demo, the reader of the index: examine it, ask it, count its objects.
  *
  * Nothing here trusts the writer to have ended well: it may have died at any
  * instruction, and may even be writing now.
@@ -55,7 +55,8 @@ static const char *examine_document(struct examination *ex,
 	summary->documents++;
 	summary->bytes += doc->bytes;
 	mix(summary, &doc, sizeof(doc));
-	mix(summary, doc, sizeof(*doc) + strlen(doc->path));
+	mix(summary, doc, sizeof(*doc));
+	mix(summary, doc->path, strlen(doc->path));
 	return NULL;
 }
 
@@ -266,12 +267,10 @@ static void offer(struct answers *answers, const struct score *score)
 		answers->count++;
 	memmove(&best[i + 1], &best[i],
 		(answers->count - i - 1) * sizeof(*best));
-	best[i] = (struct answer) {
-		.doc = score->first->doc,
-		.count = score->count,
-	};
+	best[i] = (struct answer) { .count = score->count };
 	quote(&best[i], score->first);
-	copy_printable(best[i].path, sizeof(best[i].path), best[i].doc->path);
+	copy_printable(best[i].path, sizeof(best[i].path),
+		       score->first->doc->path);
 }
 
 /* The documents that have all words of @query. */
@@ -340,7 +339,7 @@ int index_pick_words(const struct index *index, const char *words[], int most)
 }
 
 struct list {
-	void **objects;
+	uintptr_t *objects;
 	size_t count;
 	size_t room;
 	bool failed;
@@ -348,7 +347,7 @@ struct list {
 
 static void push(struct list *list, const void *object)
 {
-	void **objects = list->objects;
+	uintptr_t *objects = list->objects;
 
 	if (!object || list->failed)
 		return;
@@ -360,22 +359,8 @@ static void push(struct list *list, const void *object)
 			return;
 		list->objects = objects;
 	}
-	list->objects[list->count++] = (void *)object;
-}
-
-static void push_ledger(struct list *list, const struct ledger *ledger)
-{
-	int i;
-
-	if (!ledger)
-		return;
-	push(list, ledger);
-	push(list, ledger->document);
-	push(list, ledger->text);
-	for (i = 0; i < BATCH; i++) {
-		push(list, ledger->words[i]);
-		push(list, ledger->postings[i]);
-	}
+	/* Short texts share an object. */
+	list->objects[list->count++] = (uintptr_t)object & ~15ul;
 }
 
 static void push_words(struct list *list, const struct word *word)
@@ -401,9 +386,8 @@ static void push_all(struct list *list, const struct index *index)
 	for (doc = index->documents; doc; doc = doc->next) {
 		push(list, doc);
 		push(list, doc->text);
+		push(list, doc->path);
 	}
-	for (i = 0; i < MAX_WRITERS; i++)
-		push_ledger(list, index->ledgers[i]);
 }
 
 static int by_address(const void *a, const void *b)
@@ -413,24 +397,19 @@ static int by_address(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/*
- * Each object of the index once, those included that a dead writer had not
- * linked yet.  To be freed by the caller; NULL without memory.
- */
-void **index_objects(struct index *index, size_t *count)
+/* How many objects the index has; -1 without memory. */
+long index_count(const struct index *index)
 {
 	struct list list = { };
-	size_t i, n = 0;
+	size_t i;
+	long n = 0;
 
 	push_all(&list, index);
-	if (list.failed) {
-		free(list.objects);
-		return NULL;
+	if (!list.failed) {
+		qsort(list.objects, list.count, sizeof(*list.objects), by_address);
+		for (i = 0; i < list.count; i++)
+			n += !i || list.objects[i - 1] != list.objects[i];
 	}
-	qsort(list.objects, list.count, sizeof(*list.objects), by_address);
-	for (i = 0; i < list.count; i++)
-		if (!n || list.objects[n - 1] != list.objects[i])
-			list.objects[n++] = list.objects[i];
-	*count = n;
-	return list.objects;
+	free(list.objects);
+	return list.failed ? -1 : n;
 }

@@ -116,12 +116,13 @@ static void put_run(json_t *all, const struct result *result)
 	put_bool(all, "killed_while_adding", result->killed_early);
 	put(all, "looks_while_adding", result->looks);
 	put_bool(all, "same_answers", result->same_answers);
-	put(all, "objects_freed", result->objects_freed);
-	put(all, "rejected", result->rejected);
+	put(all, "collected_after_first_kill", result->garbage[0]);
+	put(all, "collected_after_second_kill", result->garbage[1]);
+	put(all, "reachable_objects", result->reachable);
 	json_object_set_new(all, "index_seconds",
 			    json_real(result->index_seconds));
-	json_object_set_new(all, "free_seconds",
-			    json_real(result->free_seconds));
+	json_object_set_new(all, "collect_seconds",
+			    json_real(result->collect_seconds));
 }
 
 static json_t *result_json(const struct result *result, bool ok)
@@ -137,7 +138,7 @@ static json_t *result_json(const struct result *result, bool ok)
 	json_object_set_new(all, "after_second_kill",
 			    summary_json(&result->after));
 	json_object_set_new(all, "heap_full", heap_json(&result->full));
-	json_object_set_new(all, "heap_freed", heap_json(&result->empty));
+	json_object_set_new(all, "heap_left", heap_json(&result->empty));
 	json_object_set_new(all, "queries", queries_json(result));
 	return all;
 }

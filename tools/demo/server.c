@@ -3,18 +3,23 @@
  * karena-demo, the process that answers from the index, and outlives those
  * who wrote it.
  *
- *   1. An indexer makes a heap and adds documents; it is killed meanwhile.
- *   2. The index is examined; a second indexer takes the heap over and adds
- *      what is missing.
+ *   1. An indexer makes a heap and adds documents; it is killed meanwhile.  A
+ *      collection frees what only it could reach, and nothing else.
+ *   2. A second indexer takes the heap over and adds what is missing.
  *   3. Queries are answered.
- *   4. The second indexer is killed too; the index and the answers have to be
- *      what they were.
- *   5. All objects are freed; the heap has to be empty then.
+ *   4. The second indexer is killed too; after a collection the index and the
+ *      answers have to be what they were, and each object left be one of the
+ *      index.
+ *   5. This process lets go of the index; after a collection the heap has to be
+ *      empty.  Nobody has called free.
  *
- * Each step returns 0, or -1 after it has said what went wrong.
+ * Each step returns 0, or -1 after it has said what went wrong.  All but the last
+ * are run by a thread, with which its pointers go, wherever the compiler has put
+ * them.
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,6 +129,29 @@ static bool kill_indexer(struct server *server)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
+static int read_stats(const struct server *server, struct karena_heap_info *info)
+{
+	info->size = sizeof(*info);
+	if (karena_stats(server->heap, info))
+		return fail_errno("numbers of the heap");
+	return 0;
+}
+
+/* Collects; @garbage gets how many objects went. */
+static int collect(const struct server *server, __u64 *garbage)
+{
+	struct karena_heap_info before, after;
+
+	if (read_stats(server, &before))
+		return -1;
+	if (karena_gc(server->heap))
+		return fail_errno("collecting");
+	if (read_stats(server, &after))
+		return -1;
+	*garbage = before.live_objects - after.live_objects;
+	return 0;
+}
+
 static int examine(struct server *server, struct summary *summary)
 {
 	const char *wrong = index_examine(server->heap, server->index, summary);
@@ -184,6 +212,22 @@ static int receive_heap(struct server *server)
 	return 0;
 }
 
+/* The index must be what it was before. */
+static int collect_and_compare(struct server *server, const struct summary *before,
+			       __u64 *garbage)
+{
+	struct summary after;
+
+	if (collect(server, garbage) || examine(server, &after))
+		return -1;
+	if (before->checksum != after.checksum)
+		return fail("the index is not the same after the collection");
+	say(server->opts,
+	    "   collected: %llu objects that only the dead could reach; same checksum\n",
+	    (unsigned long long)*garbage);
+	return 0;
+}
+
 static int first_indexer(struct server *server)
 {
 	const struct options *opts = server->opts;
@@ -205,6 +249,8 @@ static int first_indexer(struct server *server)
 	if (examine(server, &result->after_kill))
 		return -1;
 	say_summary(server, &result->after_kill);
+	if (collect_and_compare(server, &result->after_kill, &result->garbage[0]))
+		return -1;
 	show(server, "interrupted");
 	return 0;
 }
@@ -228,14 +274,6 @@ static int second_indexer(struct server *server)
 	say(server->opts, "   %llu documents added\n",
 	    (unsigned long long)added);
 	say_summary(server, &result->before);
-	return 0;
-}
-
-static int read_stats(const struct server *server, struct karena_heap_info *info)
-{
-	info->size = sizeof(*info);
-	if (karena_stats(server->heap, info))
-		return fail_errno("numbers of the heap");
 	return 0;
 }
 
@@ -276,7 +314,6 @@ static int answer(struct server *server)
 	return 0;
 }
 
-/* Addresses included: nothing may have moved. */
 static bool same_answers(const struct answers *a, const struct answers *b)
 {
 	size_t i;
@@ -284,7 +321,7 @@ static bool same_answers(const struct answers *a, const struct answers *b)
 	if (a->count != b->count)
 		return false;
 	for (i = 0; i < a->count; i++)
-		if (a->best[i].doc != b->best[i].doc ||
+		if (strcmp(a->best[i].path, b->best[i].path) ||
 		    a->best[i].count != b->best[i].count ||
 		    a->best[i].line != b->best[i].line ||
 		    strcmp(a->best[i].text, b->best[i].text))
@@ -307,6 +344,22 @@ static int compare_answers(struct server *server)
 	return result->same_answers ? 0 : fail("the answers are not the same");
 }
 
+/* Each object that is left is one of the index. */
+static int count_objects(struct server *server)
+{
+	struct result *result = server->result;
+	long count = index_count(server->index);
+
+	if (count < 0)
+		return fail_errno("counting the objects");
+	result->reachable = count;
+	if (read_stats(server, &result->full))
+		return -1;
+	if (result->full.live_objects != result->reachable)
+		return fail("there are objects that nobody can reach");
+	return 0;
+}
+
 static int kill_second(struct server *server)
 {
 	struct result *result = server->result;
@@ -316,41 +369,14 @@ static int kill_second(struct server *server)
 		return -1;
 	if (result->before.checksum != result->after.checksum)
 		return fail("the index is not the same");
-	if (compare_answers(server))
+	if (collect_and_compare(server, &result->after, &result->garbage[1]) ||
+	    compare_answers(server) || count_objects(server))
 		return -1;
-	say(server->opts, "   the index has the same checksum, the queries the same answers\n");
+	say(server->opts,
+	    "   the queries have the same answers; all %zu objects are the index's\n",
+	    result->reachable);
 	show(server, "killed");
 	return 0;
-}
-
-static int free_all(struct server *server)
-{
-	struct result *result = server->result;
-	void **objects;
-	double begin;
-	int err;
-
-	say(server->opts, "\n5. This process frees all that they left.\n");
-	begin = now();
-	objects = index_objects(server->index, &result->objects_freed);
-	if (!objects)
-		return fail_errno("listing the objects");
-	err = karena_free_bulk(server->heap, result->objects_freed, objects,
-			       &result->rejected);
-	free(objects);
-	/* What is rejected is looked at below. */
-	if (err && !result->rejected)
-		return fail_errno("freeing");
-	result->free_seconds = now() - begin;
-	if (read_stats(server, &result->empty))
-		return -1;
-	say(server->opts, "   %zu objects freed; live objects in the heap: %llu\n",
-	    result->objects_freed - result->rejected,
-	    (unsigned long long)result->empty.live_objects);
-	show(server, "freed");
-	if (result->rejected)
-		return fail("some objects were not there to be freed");
-	return result->empty.live_objects ? fail("objects are left") : 0;
 }
 
 static int run_steps(struct server *server)
@@ -361,9 +387,44 @@ static int run_steps(struct server *server)
 	if (first_indexer(server) || second_indexer(server))
 		return -1;
 	result->index_seconds = now() - begin;
-	if (answer(server) || kill_second(server) || free_all(server))
+	if (answer(server) || kill_second(server))
 		return -1;
+	say(server->opts, "\n5. This process lets go of the index.\n");
+	server->index = NULL;
 	return 0;
+}
+
+static void *step_thread(void *arg)
+{
+	return run_steps(arg) ? arg : NULL;
+}
+
+static int run_in_thread(struct server *server)
+{
+	pthread_t thread;
+	void *failed;
+
+	errno = pthread_create(&thread, NULL, step_thread, server);
+	if (errno)
+		return fail_errno("a thread");
+	pthread_join(thread, &failed);
+	return failed ? -1 : 0;
+}
+
+static int collect_all(struct server *server)
+{
+	struct result *result = server->result;
+	double begin = now();
+	__u64 garbage;
+
+	if (collect(server, &garbage) || read_stats(server, &result->empty))
+		return -1;
+	result->collect_seconds = now() - begin;
+	say(server->opts, "   collected: %llu objects; left: %llu; calls to free: none\n",
+	    (unsigned long long)garbage,
+	    (unsigned long long)result->empty.live_objects);
+	show(server, "freed");
+	return result->empty.live_objects ? fail("objects are left") : 0;
 }
 
 int run_server(const struct options *opts, struct result *result)
@@ -388,7 +449,9 @@ int run_server(const struct options *opts, struct result *result)
 	say(opts, "%zu files of text, %llu KiB (%zu more left out), seed %llu\n\n",
 	    result->files, (unsigned long long)(server.corpus.bytes >> 10),
 	    result->left_out, (unsigned long long)opts->seed);
-	err = run_steps(&server);
+	err = run_in_thread(&server);
+	if (!err)
+		err = collect_all(&server);
 	if (server.indexer)
 		kill_indexer(&server);
 	karena_close(server.heap);

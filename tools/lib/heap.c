@@ -68,6 +68,38 @@ static int map(struct karena *heap)
 	return -1;
 }
 
+static void unmap(struct karena *heap)
+{
+	if (heap->control)
+		munmap((void *)heap->control, heap->control_size);
+	munmap(heap->base, heap->window);
+}
+
+/* Of a heap that is mapped; errors leave it so. */
+static int register_data(struct karena *heap)
+{
+	struct karena_gc_info info = { .size = sizeof(info) };
+
+	if (!karena_gc_stats(heap, &info))
+		return karena_data_roots(heap, 1);
+	/* Not a heap that is collected, or not a module that can. */
+	return errno == EINVAL || errno == ENOTTY ? 0 : -1;
+}
+
+static int map_and_register(struct karena *heap)
+{
+	int saved;
+
+	if (map(heap))
+		return -1;
+	if (!register_data(heap))
+		return 0;
+	saved = errno;
+	unmap(heap);
+	errno = saved;
+	return -1;
+}
+
 static int name_heap(struct karena_setup *setup, const char *name)
 {
 	size_t len;
@@ -91,6 +123,7 @@ static int set_up(struct karena *heap, const struct karena_options *opts)
 {
 	struct karena_setup setup = {
 		.size = sizeof(setup),
+		.flags = opts->flags & KARENA_COLLECT ? KARENA_SETUP_COLLECT : 0,
 		.window = opts->window,
 		.limit = opts->limit,
 	};
@@ -106,7 +139,7 @@ static int set_up(struct karena *heap, const struct karena_options *opts)
 	heap->base = (void *)(uintptr_t)setup.base;
 	heap->window = setup.window;
 	heap->control_size = setup.control_size;
-	return map(heap);
+	return map_and_register(heap);
 }
 
 EXPORT struct karena *karena_open(const struct karena_options *opts)
@@ -115,7 +148,8 @@ EXPORT struct karena *karena_open(const struct karena_options *opts)
 	struct karena *heap;
 
 	opts = opts ? opts : &none;
-	if (memcmp(opts->reserved, none.reserved, sizeof(none.reserved))) {
+	if (opts->flags & ~(__u64)KARENA_COLLECT ||
+	    memcmp(opts->reserved, none.reserved, sizeof(none.reserved))) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -164,7 +198,7 @@ EXPORT struct karena *karena_attach(int fd)
 	if (!heap)
 		return NULL;
 	heap->fd = fd;
-	if (!ask_where(heap) && !map(heap))
+	if (!ask_where(heap) && !map_and_register(heap))
 		return heap;
 	free(heap);
 	return NULL;
@@ -176,10 +210,9 @@ EXPORT void karena_close(struct karena *heap)
 
 	if (!heap)
 		return;
-	if (heap->control)
-		munmap((void *)heap->control, heap->control_size);
-	munmap(heap->base, heap->window);
+	unmap(heap);
 	close(heap->fd);
+	free(heap->data);
 	free(heap);
 	errno = saved;
 }

@@ -15,8 +15,11 @@
  */
 KARENA_ASSERT(sizeof(void *) == sizeof(__u64));
 
+struct ranges;
+
 /*
- * Never changes between open and close, which is why no call needs a lock.
+ * Never changes between open and close, which is why no call needs a lock; but for
+ * @data, what of the program's memory is registered as roots: roots.c.
  *
  * @control is NULL in a heap that was attached: its size is told to who sets
  * the heap up, and to nobody else.
@@ -29,6 +32,10 @@ struct karena {
 	size_t window;
 	const struct karena_control *control;
 	size_t control_size;
+	struct ranges *data;
 };
+
+/* roots.c */
+int karena_refresh_roots(struct karena *heap);
 
 #endif /* LIBKARENA_INTERNAL_H */

@@ -1,16 +1,48 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0 */
 /*
- * libkarena: a heap that several processes share, and that survives them.
+ * libkarena: a heap of plain C pointers that several processes share, that
+ * survives them, and that frees what none of them can reach any more.
  *
- *	struct karena *heap = karena_open(NULL);
- *	struct node *node = karena_alloc(heap, sizeof(*node));
+ * A complete program, in which nothing is freed by hand:
  *
- *	karena_send(socket, heap, 0);		here, and in another process:
- *	heap = karena_recv(socket);
+ *	#include <stdio.h>
+ *	#include <karena.h>
+ *
+ *	struct node {
+ *		struct node *next;
+ *		int number;
+ *	};
+ *
+ *	static struct node *list;
+ *
+ *	int main(void)
+ *	{
+ *		struct karena_options opts = { .flags = KARENA_COLLECT };
+ *		struct karena *heap = karena_open(&opts);
+ *		struct karena_type type;
+ *		int i;
+ *
+ *		if (!heap)
+ *			return perror("karena_open"), 1;
+ *		type = KARENA_TYPE(heap, struct node, next);
+ *		for (i = 0; i < 1000000; i++) {
+ *			struct node *node = karena_new(heap, type);
+ *
+ *			if (!node)
+ *				return perror("karena_new"), 1;
+ *			node->number = i;
+ *			node->next = i % 1000 ? list : NULL;
+ *			list = node;
+ *		}
+ *		printf("the last one is %d\n", list->number);
+ *	}
+ *
+ * The variable is a root, as are all others; what they do not lead to is garbage.
  *
  * The heap has the same address in each process, so plain pointers into it
  * may be stored in it and sent about.  It lives until the last process closes
- * it; a process that is killed does it no harm.
+ * it; a process that is killed does it no harm.  karena_send() and
+ * karena_recv() share it.  A heap without KARENA_COLLECT is freed by hand.
  *
  * Errors are in errno, after NULL or -1 as each function says.  Sizes are in
  * bytes.  All functions may be called by any thread at any time, with the one
@@ -49,14 +81,18 @@ struct karena;
  *	window
  * @name: what tools show, up to KARENA_NAME_LEN - 1 printable characters;
  *	NULL for the name of the program
+ * @flags: KARENA_COLLECT: what no process can reach is freed
  * @reserved: 0
  */
 struct karena_options {
 	__u64 window;
 	__u64 limit;
 	const char *name;
-	__u64 reserved[4];
+	__u64 flags;
+	__u64 reserved[3];
 };
+
+#define KARENA_COLLECT	(1U << 0)
 
 /**
  * karena_open() - make a heap
@@ -66,7 +102,7 @@ struct karena_options {
  * KARENA_DEVICE (which is ignored in set-user-ID programs).
  *
  * Errors: ENOENT or ENXIO the module is not loaded; EACCES; EINVAL window,
- * limit or name that the module refuses, or @reserved not 0; ENOSPC the user
+ * limit, name or flag that is refused, or @reserved not 0; ENOSPC the user
  * has its number of heaps; EEXIST something is mapped where the heap is to be;
  * EPROTO not a karena device, or one that this library does not know; EMFILE,
  * ENFILE, ENOMEM.
@@ -284,6 +320,224 @@ size_t karena_usable_size(struct karena *heap, const void *object);
  */
 char *karena_strdup(struct karena *heap, const char *text)
 	KARENA_CHECKED;
+
+/*
+ * Heaps that are collected.
+ *
+ * An object lives as long as a process that has the heap can reach it: from its
+ * threads' registers and stacks, from the writable data of the program and of
+ * its libraries, from thread-local variables, or from what karena_root_add()
+ * names; and on through references in objects.  A reference is the address of
+ * any byte of an object.  Where there is none to be found: in memory from malloc()
+ * or mmap(), in files and pipes, and in thread-local variables of libraries that
+ * dlopen() has brought.  The child has all roots of its parent after fork();
+ * roots go with their process, however it ends.
+ *
+ * Stores into objects are plain stores, memcpy() or whatever.  karena_free()
+ * works as in other heaps.
+ */
+
+/**
+ * struct karena_type - what objects of a heap hold
+ * @id: number of it in its heap, 0 if there is none
+ * @element: bytes of an object
+ *
+ * Good in each process that has the heap.
+ */
+struct karena_type {
+	__u32 id;
+	__u32 element;
+};
+
+/**
+ * karena_type() - say where objects of a type hold references
+ * @heap: the heap
+ * @name: what tools show; cut at KARENA_NAME_LEN - 1 bytes
+ * @size: bytes of an object, 1 to KARENA_MAX_SMALL; with references a multiple
+ *	of 8
+ * @refs: offsets of the pointers into the heap, multiples of 8, in any order
+ * @nr_refs: how many; 0 for objects that never hold any
+ *
+ * Lives as long as the heap.  A type of the same name, size and offsets is the
+ * same type, whichever process made it.  Any other pointers in an object are
+ * not looked at.
+ *
+ * Errors: EINVAL size or offsets that cannot be; ENOSPC the heap has
+ * KARENA_MAX_TYPES; EBADF the heap is read only; ENOMEM.
+ *
+ * Return: the type; with errno one whose id is 0.
+ */
+struct karena_type karena_type(struct karena *heap, const char *name,
+			       size_t size, const __u32 *refs, size_t nr_refs)
+	KARENA_CHECKED;
+
+/*
+ * The same for a struct and up to 16 members of it that are pointers:
+ * KARENA_TYPE(heap, struct node, left, right).
+ */
+#ifndef __cplusplus
+#define KARENA_TYPE(heap, type, ...) \
+	karena_type(heap, #type, sizeof(type), (const __u32[]){ \
+			KARENA_EACH(type, __VA_ARGS__) }, \
+		    sizeof((const __u32[]){ KARENA_EACH(type, __VA_ARGS__) }) / \
+			    sizeof(__u32))
+#define KARENA_EACH(type, ...) \
+	KARENA_PICK(__VA_ARGS__, KARENA_16, KARENA_15, KARENA_14, KARENA_13, \
+		    KARENA_12, KARENA_11, KARENA_10, KARENA_9, KARENA_8, \
+		    KARENA_7, KARENA_6, KARENA_5, KARENA_4, KARENA_3, \
+		    KARENA_2, KARENA_1, KARENA_0)(type, __VA_ARGS__)
+#define KARENA_PICK(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, pick, ...) \
+	pick
+#define KARENA_1(type, m)	offsetof(type, m)
+#define KARENA_2(type, m, ...)	offsetof(type, m), KARENA_1(type, __VA_ARGS__)
+#define KARENA_3(type, m, ...)	offsetof(type, m), KARENA_2(type, __VA_ARGS__)
+#define KARENA_4(type, m, ...)	offsetof(type, m), KARENA_3(type, __VA_ARGS__)
+#define KARENA_5(type, m, ...)	offsetof(type, m), KARENA_4(type, __VA_ARGS__)
+#define KARENA_6(type, m, ...)	offsetof(type, m), KARENA_5(type, __VA_ARGS__)
+#define KARENA_7(type, m, ...)	offsetof(type, m), KARENA_6(type, __VA_ARGS__)
+#define KARENA_8(type, m, ...)	offsetof(type, m), KARENA_7(type, __VA_ARGS__)
+#define KARENA_9(type, m, ...)	offsetof(type, m), KARENA_8(type, __VA_ARGS__)
+#define KARENA_10(type, m, ...)	offsetof(type, m), KARENA_9(type, __VA_ARGS__)
+#define KARENA_11(type, m, ...)	offsetof(type, m), KARENA_10(type, __VA_ARGS__)
+#define KARENA_12(type, m, ...)	offsetof(type, m), KARENA_11(type, __VA_ARGS__)
+#define KARENA_13(type, m, ...)	offsetof(type, m), KARENA_12(type, __VA_ARGS__)
+#define KARENA_14(type, m, ...)	offsetof(type, m), KARENA_13(type, __VA_ARGS__)
+#define KARENA_15(type, m, ...)	offsetof(type, m), KARENA_14(type, __VA_ARGS__)
+#define KARENA_16(type, m, ...)	offsetof(type, m), KARENA_15(type, __VA_ARGS__)
+#endif
+
+/**
+ * karena_new() - a zeroed object of a type
+ * @heap: the heap
+ * @type: its type, of this heap
+ *
+ * A heap at its limit is collected first.
+ *
+ * Errors: EINVAL no type of this heap; else as karena_alloc().
+ *
+ * Return: the object, or NULL with errno.
+ */
+void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED;
+
+/**
+ * karena_new_array() - a zeroed array of objects of a type
+ * @heap: the heap
+ * @type: type of its elements, of this heap
+ * @count: how many, from 1 up
+ *
+ * One object: a reference to any element keeps all of it.
+ *
+ * Errors: EINVAL no type of this heap, @count is 0; else as karena_alloc().
+ *
+ * Return: the first element, or NULL with errno.
+ */
+void *karena_new_array(struct karena *heap, struct karena_type type,
+		       size_t count) KARENA_CHECKED;
+
+/**
+ * karena_gc() - collect, and wait until it is done
+ * @heap: the heap
+ *
+ * What became unreachable before the call is free after it.  Needs not be
+ * called: cycles begin by themselves as the heap grows.
+ *
+ * Errors: EINVAL the heap is not collected; EBADF the heap is read only; EINTR
+ * the process is being killed; ENOMEM.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_gc(struct karena *heap);
+
+/**
+ * karena_step() - work for the cycle that runs, for callers with time to spare
+ * @heap: the heap
+ * @ns: about how long, in nanoseconds, up to a tenth of a second
+ *
+ * Errors: EINVAL the heap is not collected; EBADF the heap is read only.
+ *
+ * Return: 1, 0 if there was nothing to do, or -1 with errno.
+ */
+int karena_step(struct karena *heap, __u64 ns);
+
+/**
+ * karena_root_add() - have memory of this process searched for references
+ * @heap: the heap
+ * @start: address, a multiple of 8, outside of the heap
+ * @size: bytes, a multiple of 8
+ *
+ * For references in memory from malloc() or mmap().  To be withdrawn before the
+ * memory is given back: whatever comes there would be searched.
+ *
+ * Errors: EINVAL, also if the heap is not collected; EEXIST it overlaps what is
+ * searched already; ENOSPC there are 4,096; ENOMEM.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_root_add(struct karena *heap, void *start, size_t size);
+
+/**
+ * karena_root_del() - undo karena_root_add()
+ * @heap: the heap
+ * @start: as given then
+ * @size: as given then
+ *
+ * Errors: EINVAL as karena_root_add(); ENOENT it is not searched.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_root_del(struct karena *heap, void *start, size_t size);
+
+/**
+ * karena_data_roots() - have the program's data searched for references, or not
+ * @heap: the heap
+ * @on: 1: writable data of the program and of all libraries that are loaded,
+ *	and thread-local variables of the main thread; 0: nothing of it
+ *
+ * It is on when a heap is opened, attached or received.  After dlopen() it is to
+ * be called again if the library may keep references before karena_type() or
+ * karena_gc() is called, which do the same.  Thread-local variables of other
+ * threads are searched with their stacks.  If the library itself came by dlopen()
+ * in a thread other than the main one, those of the main one are not known.
+ *
+ * Errors: EINVAL the heap is not collected; ENOSPC; ENOMEM.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_data_roots(struct karena *heap, int on);
+
+/**
+ * karena_gc_get() - how a heap is collected
+ * @heap: the heap
+ * @control: gets it; <linux/karena.h> says what the members mean
+ *
+ * Errors: EINVAL the heap is not collected; EINTR the process is being killed.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_gc_get(const struct karena *heap, struct karena_gc_control *control);
+
+/**
+ * karena_gc_set() - change how a heap is collected
+ * @heap: the heap
+ * @control: as karena_gc_get() gave it, but for what is to change
+ *
+ * Errors: EINVAL, also if the heap is not collected; EBADF the heap is read only;
+ * EINTR the process is being killed.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_gc_set(struct karena *heap, const struct karena_gc_control *control);
+
+/**
+ * karena_gc_stats() - what the collector has done for a heap
+ * @heap: the heap
+ * @info: in: info->size is sizeof(*info); out: the numbers
+ *
+ * Errors: EINVAL the heap is not collected, or @info->size is too small.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_gc_stats(const struct karena *heap, struct karena_gc_info *info);
 
 /**
  * karena_stats() - the numbers of a heap

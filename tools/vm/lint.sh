@@ -67,9 +67,10 @@ checkpatch() {
 	local kernel=ALLOC_WITH_SIZEOF
 	# User programs have none of what these recommend: BIT(), __printf(),
 	# strscpy(), READ_ONCE(); for them ENOSYS is what it is.  LINE_SPACING
-	# knows no assertion behind a structure, CAMELCASE no _Static_assert.
+	# knows no assertion behind a structure, CAMELCASE no _Static_assert,
+	# COMPLEX_MACRO and MACRO_ARG_UNUSED no list of offsets (KARENA_TYPE).
 	local user=BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,STRCPY,STRNCPY,VOLATILE
-	user=$user,ENOSYS,LINE_SPACING,CAMELCASE
+	user=$user,ENOSYS,LINE_SPACING,CAMELCASE,COMPLEX_MACRO,MACRO_ARG_UNUSED
 	mapfile -t list < <(files "$kernel_folders" '*.[ch]')
 	checkpatch_files $kernel "${list[@]}" || rc=1
 	mapfile -t list < <(files "$user_folders" '*.[ch]')

@@ -43,6 +43,12 @@ documented() {
 		grep -q "\.BI.*$f(" "$source"/man/*.3 || { echo "$f"; return 1; }
 	done
 }
+# The program at the top of the header is examples/collect.c, but for its head.
+same_program() {
+	sed -n '/^ \*\t#include <stdio/,/^ \*\t}$/s/^ \*\t\{0,1\}//p' "$source/karena.h" >"$work/a"
+	sed '1,/^ \*\/$/d' "$source/examples/collect.c" >"$work/b"
+	diff "$work/a" "$work/b"
+}
 soname() { readelf -d "$build/lib/libkarena.so.0" | grep -q 'SONAME.*\[libkarena.so.0\]'; }
 compiles() {
 	echo '#include <karena.h>' >"$work/t.$2"
@@ -55,6 +61,7 @@ mandoc_clean() { for f in "$source"/man/*.[0-9]; do mandoc -Tlint -W warning "$f
 expect 'each declared function is in the version script' same declared listed
 expect 'each listed function is exported, and no other' same listed exported
 expect 'each function is in a manual page' documented
+expect 'the program in the header is the example' same_program
 expect 'the soname is libkarena.so.0' soname
 expect 'the header compiles as C' compiles "${CC:-gcc}" c c
 command -v g++ >/dev/null && expect 'the header compiles as C++' compiles g++ cc c++

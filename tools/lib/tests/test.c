@@ -116,9 +116,9 @@ static void test_options(void)
 	check(fcntl(karena_fd(heap), F_GETFD) == FD_CLOEXEC, "close-on-exec");
 	karena_close(heap);
 
-	opts.reserved[3] = 1;
+	opts.reserved[2] = 1;
 	check_error(!karena_open(&opts), EINVAL, "reserved is not zero");
-	opts.reserved[3] = 0;
+	opts.reserved[2] = 0;
 	opts.limit = 4 << 20;
 	check_error(!karena_open(&opts), EINVAL, "limit above window");
 	opts.limit = 0;
