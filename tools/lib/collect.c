@@ -71,11 +71,6 @@ EXPORT struct karena_type karena_type(struct karena *heap, const char *name,
 	return type;
 }
 
-EXPORT void *karena_new(struct karena *heap, struct karena_type type)
-{
-	return karena_new_array(heap, type, 1);
-}
-
 EXPORT void *karena_new_array(struct karena *heap, struct karena_type type,
 			      size_t count)
 {
@@ -111,6 +106,7 @@ EXPORT int karena_gc(struct karena *heap)
 
 	if (karena_refresh_roots(heap))
 		return -1;
+	karena_flush(heap);
 	return ioctl(heap->fd, KARENA_IOC_COLLECT, &args);
 }
 

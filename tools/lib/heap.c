@@ -80,8 +80,10 @@ static int register_data(struct karena *heap)
 {
 	struct karena_gc_info info = { .size = sizeof(info) };
 
-	if (!karena_gc_stats(heap, &info))
+	if (!karena_gc_stats(heap, &info)) {
+		heap->collected = 1;
 		return karena_data_roots(heap, 1);
+	}
 	/* Not a heap that is collected, or not a module that can. */
 	return errno == EINVAL || errno == ENOTTY ? 0 : -1;
 }
@@ -92,8 +94,10 @@ static int map_and_register(struct karena *heap)
 
 	if (map(heap))
 		return -1;
-	if (!register_data(heap))
+	if (!register_data(heap)) {
+		karena_opened(heap);
 		return 0;
+	}
 	saved = errno;
 	unmap(heap);
 	errno = saved;
@@ -210,6 +214,7 @@ EXPORT void karena_close(struct karena *heap)
 
 	if (!heap)
 		return;
+	karena_closed(heap);
 	unmap(heap);
 	close(heap->fd);
 	free(heap->data);

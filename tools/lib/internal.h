@@ -19,7 +19,7 @@ struct ranges;
 
 /*
  * Never changes between open and close, which is why no call needs a lock; but for
- * @data, what of the program's memory is registered as roots: roots.c.
+ * @data, what of the program's memory is registered as roots, and @next: roots.c.
  *
  * @control is NULL in a heap that was attached: its size is told to who sets
  * the heap up, and to nobody else.
@@ -33,9 +33,18 @@ struct karena {
 	const struct karena_control *control;
 	size_t control_size;
 	struct ranges *data;
+	int collected;
+	__u64 serial;		/* above 0, and never used again */
+	struct karena *next;	/* of those that are open: roots.c */
 };
 
 /* roots.c */
+void karena_opened(struct karena *heap);
+void karena_closed(struct karena *heap);
 int karena_refresh_roots(struct karena *heap);
+void karena_drop_root(__u64 serial, void *start, size_t size);
+
+/* cache.c */
+void karena_flush(struct karena *heap);
 
 #endif /* LIBKARENA_INTERNAL_H */

@@ -411,7 +411,9 @@ struct karena_type karena_type(struct karena *heap, const char *name,
  * @heap: the heap
  * @type: its type, of this heap
  *
- * A heap at its limit is collected first.
+ * A heap at its limit is collected first.  In a heap that is collected a thread
+ * takes some objects of the type at a time (up to 58, of 16 KiB in all), and holds
+ * them ready: karena_stats() counts them as live.
  *
  * Errors: EINVAL no type of this heap; else as karena_alloc().
  *
@@ -438,8 +440,9 @@ void *karena_new_array(struct karena *heap, struct karena_type type,
  * karena_gc() - collect, and wait until it is done
  * @heap: the heap
  *
- * What became unreachable before the call is free after it.  Needs not be
- * called: cycles begin by themselves as the heap grows.
+ * What became unreachable before the call is free after it, and so is what the
+ * calling thread held ready for karena_new().  Needs not be called: cycles begin by
+ * themselves as the heap grows.
  *
  * Errors: EINVAL the heap is not collected; EBADF the heap is read only; EINTR
  * the process is being killed; ENOMEM.

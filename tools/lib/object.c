@@ -3,8 +3,8 @@
  * libkarena, the objects: allocate, free, ask.
  *
  * One system call a function.  Nothing is cached in the process, because a
- * process that is killed would take what it caches with it; who wants speed
- * uses the bulk forms.
+ * process that is killed would take what it caches with it (but see cache.c); who
+ * wants speed uses the bulk forms.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -36,6 +36,7 @@ struct ranges {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct karena *heaps;		/* all that are open */
 static struct range main_thread;	/* its storage, empty if not known */
 
 /* --- what is there --- */
@@ -225,4 +226,40 @@ EXPORT int karena_root_add(struct karena *heap, void *start, size_t size)
 EXPORT int karena_root_del(struct karena *heap, void *start, size_t size)
 {
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_DEL);
+}
+
+/* --- heaps that are open --- */
+
+void karena_opened(struct karena *heap)
+{
+	static __u64 last;
+
+	take_lock();
+	heap->serial = ++last;
+	heap->next = heaps;
+	heaps = heap;
+	drop_lock();
+}
+
+void karena_closed(struct karena *heap)
+{
+	struct karena **at = &heaps;
+
+	take_lock();
+	while (*at != heap)
+		at = &(*at)->next;
+	*at = heap->next;
+	drop_lock();
+}
+
+/* As karena_root_del(), of a heap that may be closed by now. */
+void karena_drop_root(__u64 serial, void *start, size_t size)
+{
+	struct karena *heap;
+
+	take_lock();
+	for (heap = heaps; heap; heap = heap->next)
+		if (heap->serial == serial)
+			karena_root_del(heap, start, size);
+	drop_lock();
 }

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
+/*
+ * libkarena, allocation without a system call each: a thread takes objects of a type
+ * from the kernel some at a time, and hands them out one by one.
+ *
+ * Only in heaps that are collected.  There nothing is lost with a thread or process
+ * that dies: what it has not handed out, nobody can reach.  While it lives, its cache
+ * is a root.
+ *
+ * A thread has a cache for each heap that it allocates from.  It is in a mapping that
+ * the kernel clears in a child after fork(), however that is done: no object is
+ * handed out twice.  Heaps are told apart by a number that is never used again.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define OBJECTS		58
+#define SLOTS		16
+#define FIRST_BATCH	4
+#define MOST_BYTES	16384	/* of a batch */
+
+/* Objects of one type: those from @next up to @nr. */
+struct slot {
+	__u32 type;
+	__u32 next;
+	__u32 nr;
+	__u32 batch;		/* how many were taken the last time */
+	void *object[OBJECTS];
+};
+
+struct cache {
+	struct cache *next;
+	__u64 serial;		/* of the heap; 0 in a child after fork() */
+	struct slot slot[SLOTS];
+};
+
+static __thread struct cache *caches
+	__attribute__((tls_model("initial-exec")));
+static pthread_key_t at_end;
+
+/* --- caches come and go --- */
+
+/* A thread ends: what its caches still have is garbage. */
+static void drop_caches(void *unused)
+{
+	struct cache *cache;
+
+	(void)unused;
+	while ((cache = caches)) {
+		caches = cache->next;
+		karena_drop_root(cache->serial, cache, sizeof(*cache));
+		munmap(cache, sizeof(*cache));
+	}
+}
+
+static __attribute__((constructor)) void make_key(void)
+{
+	pthread_key_create(&at_end, drop_caches);
+}
+
+/* NULL if it cannot be had: then each object is a system call. */
+static struct cache *map_cache(struct karena *heap)
+{
+	struct cache *cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (cache == MAP_FAILED)
+		return NULL;
+	if (!madvise(cache, sizeof(*cache), MADV_WIPEONFORK) &&
+	    !karena_root_add(heap, cache, sizeof(*cache)) &&
+	    !pthread_setspecific(at_end, cache))
+		return cache;
+	munmap(cache, sizeof(*cache));
+	return NULL;
+}
+
+/* Of a child after fork(), where it may be a root already; or a new one. */
+static struct cache *adopt_cache(struct karena *heap, struct cache *wiped)
+{
+	if (!wiped)
+		return map_cache(heap);
+	if (!karena_root_add(heap, wiped, sizeof(*wiped)) || errno == EEXIST)
+		return wiped;
+	return NULL;
+}
+
+/* This thread's cache for a heap becomes the first one. */
+static struct cache *find_cache(struct karena *heap)
+{
+	struct cache **at = &caches, *cache;
+
+	while (*at && (*at)->serial && (*at)->serial != heap->serial)
+		at = &(*at)->next;
+	cache = *at;
+	if (!cache || !cache->serial) {
+		cache = adopt_cache(heap, cache);
+		if (!cache)
+			return NULL;
+		cache->serial = heap->serial;
+	}
+	if (*at)
+		*at = cache->next;
+	cache->next = caches;
+	caches = cache;
+	return cache;
+}
+
+/* --- objects --- */
+
+static void flush_slot(struct karena *heap, struct slot *slot)
+{
+	if (slot->next < slot->nr)
+		karena_free_bulk(heap, slot->nr - slot->next,
+				 &slot->object[slot->next], NULL);
+	memset(slot, 0, sizeof(*slot));
+}
+
+/* What this thread has and does not use yet goes back. */
+void karena_flush(struct karena *heap)
+{
+	struct cache *cache = caches;
+	int i;
+
+	while (cache && cache->serial != heap->serial)
+		cache = cache->next;
+	for (i = 0; cache && i < SLOTS; i++)
+		flush_slot(heap, &cache->slot[i]);
+}
+
+static int take(struct karena *heap, struct karena_type type, __u32 count,
+		void **objects)
+{
+	struct karena_alloc args = {
+		.size = sizeof(args),
+		.count = count,
+		.type = type.id,
+		.addrs = (uintptr_t)objects,
+	};
+
+	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args);
+}
+
+/* How many to take now: more and more, as long as they are used. */
+static __u32 next_batch(const struct slot *slot, struct karena_type type)
+{
+	__u32 batch = slot->batch ? 2 * slot->batch : FIRST_BATCH;
+
+	if (batch > OBJECTS)
+		batch = OBJECTS;
+	if (batch > MOST_BYTES / type.element)
+		batch = MOST_BYTES / type.element;
+	return batch;
+}
+
+static void *hand_out(struct slot *slot)
+{
+	void *object = slot->object[slot->next];
+
+	/* It is not the cache that keeps it alive from here on. */
+	slot->object[slot->next++] = NULL;
+	return object;
+}
+
+static void *take_one(struct karena *heap, struct karena_type type)
+{
+	void *object;
+
+	return take(heap, type, 1, &object) ? NULL : object;
+}
+
+static void *refill(struct karena *heap, struct karena_type type)
+{
+	struct cache *cache = heap->collected && type.id ? find_cache(heap) : NULL;
+	struct slot *slot;
+	__u32 batch;
+
+	if (!cache)
+		return take_one(heap, type);
+	slot = &cache->slot[type.id % SLOTS];
+	if (slot->type != type.id) {
+		flush_slot(heap, slot);
+		slot->type = type.id;
+	}
+	batch = next_batch(slot, type);
+	/* Near the limit there may be room for one. */
+	if (batch < 2 || take(heap, type, batch, slot->object)) {
+		slot->batch = 0;
+		return take_one(heap, type);
+	}
+	slot->next = 0;
+	slot->nr = batch;
+	slot->batch = batch;
+	return hand_out(slot);
+}
+
+EXPORT void *karena_new(struct karena *heap, struct karena_type type)
+{
+	struct cache *cache = caches;
+	struct slot *slot;
+
+	if (cache && cache->serial == heap->serial) {
+		slot = &cache->slot[type.id % SLOTS];
+		if (slot->type == type.id && slot->next < slot->nr)
+			return hand_out(slot);
+	}
+	return refill(heap, type);
+}
