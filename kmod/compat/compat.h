@@ -10,6 +10,8 @@
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
 #include <linux/sched.h>
 
 #ifndef KARENA_HAVE_SYSTEM_DFL_WQ		/* 6.18: a new name */
@@ -37,6 +39,25 @@ static inline int karena_folio_mapcount(struct folio *folio)
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)
 #endif
+
+/*
+ * Write-protection of a page that is locked, at once; or of some pages, locked or
+ * not, all together.  The latter is ten times as fast, and not to be had everywhere:
+ * of the two one does nothing.
+ */
+static inline void karena_protect_locked(struct folio *folio)
+{
+	if (!IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS))
+		folio_mkclean(folio);
+}
+
+static inline void karena_protect_some(struct address_space *mapping, pgoff_t first,
+				       pgoff_t nr)
+{
+#if IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS)
+	wp_shared_mapping_range(mapping, first, nr);
+#endif
+}
 
 /* Whether a task is, or may still be, on a CPU; if not, what it did there is seen. */
 static inline bool karena_task_on_cpu(struct task_struct *task)

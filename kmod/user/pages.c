@@ -13,13 +13,15 @@
  *	protect (before)		page_mkwrite (any time)
  *	lock_page			lock_page
  *	  written = 0			  still the heap's?
- *	  folio_mkclean()		  armed and not written: shade
- *	  pinned? written = 1		  written = 1
- *	unlock_page			the fault makes the entry writable, unlocks
+ *	unlock_page			  armed and not written: shade
+ *	write-protect the entries	  written = 1
+ *	pinned? written = 1		the fault makes the entry writable, unlocks
  *
- * The lock of the page makes that one of them is first.  What is pinned, by DMA or
- * a system call in flight, is written without an entry: it counts as written, and
- * who pins it later has to fault.
+ * The lock of the page makes that one of them is first: a fault before has made the
+ * entry writable by the time that it is protected; one after has set written, which
+ * then stays right, protected or not.  What is pinned, by DMA or a system call in
+ * flight, is written without an entry: it counts as written, and who pins it later
+ * has to fault.
  *
  * Armed means that the snapshot is near or was.  It is looked at, and written set,
  * with interrupts off, so that the stopper, who interrupts each CPU after it has
@@ -44,6 +46,7 @@
 #define FEW		16u
 #define MAX_ROUNDS	8u
 #define RESCHED_PAGES	4096u
+#define BATCH		512u		/* pages that are protected together */
 
 static_assert(KARENA_SUBPAGES <= BITS_PER_LONG && KARENA_SUBPAGES <= KARENA_PAGE_SIZE);
 #define WRITTEN		GENMASK(KARENA_SUBPAGES - 1, 0)
@@ -226,74 +229,106 @@ static bool is_pinned(struct folio *folio)
 	return folio_ref_count(folio) > 2 + folio_mapcount(folio);
 }
 
-/* Whether writes to it are seen from here on; call with the page locked. */
-static bool protect_locked(struct karena_uheap *uh, struct folio *folio)
-{
-	unsigned long page = folio->index / KARENA_SUBPAGES;
-	unsigned long bit = BIT(folio->index % KARENA_SUBPAGES);
+/* Pages next to each other that are being protected, each with a reference. */
+struct karena_batch {
+	pgoff_t first;
+	unsigned int nr;
+	unsigned int done;		/* pages so far whose writes are seen from here on */
+	struct folio *folio[BATCH];
+};
 
-	atomic_long_andnot(bit, (atomic_long_t *)karena_pagemap_memory(uh->heap.map, page));
-	folio_mkclean(folio);
+static void end_page(struct karena_uheap *uh, struct folio *folio, pgoff_t pgoff)
+{
+	if (is_pinned(folio))
+		set_written(uh, pgoff / KARENA_SUBPAGES, BIT(pgoff % KARENA_SUBPAGES));
+	else
+		uh->batch->done++;
+	folio_put(folio);
+}
+
+static void end_batch(struct karena_uheap *uh)
+{
+	struct karena_batch *batch = uh->batch;
+	unsigned int i;
+
+	karena_protect_some(uh->inode->i_mapping, batch->first, batch->nr);
 	/*
 	 * After that: who pins a page without a fault looks at its entry once more
 	 * when it has it (mm/gup.c).
 	 */
 	smp_mb();
-	if (!is_pinned(folio))
-		return true;
-	set_written(uh, page, bit);
-	return false;
+	for (i = 0; i < batch->nr; i++)
+		end_page(uh, batch->folio[i], batch->first + i);
+	batch->nr = 0;
 }
 
-static bool protect_page(struct karena_uheap *uh, pgoff_t pgoff)
+/* Whether the page is the heap's, which makes it not written from here on. */
+static bool begin_page(struct karena_uheap *uh, struct folio *folio)
+{
+	unsigned long page = folio->index / KARENA_SUBPAGES;
+	unsigned long bit = BIT(folio->index % KARENA_SUBPAGES);
+	bool ours;
+
+	folio_lock(folio);
+	ours = folio->mapping == uh->inode->i_mapping;
+	if (ours) {
+		atomic_long_andnot(bit, (atomic_long_t *)
+				   karena_pagemap_memory(uh->heap.map, page));
+		karena_protect_locked(folio);
+	}
+	folio_unlock(folio);
+	return ours;
+}
+
+static void protect_page(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
 {
 	struct page *page = karena_window_page(uh, pgoff);
+	struct karena_batch *batch = uh->batch;
 	struct folio *folio;
-	bool done = false;
 
 	if (!page)
-		return false;
+		return;
 	folio = page_folio(page);
-	folio_lock(folio);
-	if (folio->mapping == uh->inode->i_mapping)
-		done = protect_locked(uh, folio);
-	folio_unlock(folio);
-	folio_put(folio);
-	return done;
+	if (!begin_page(uh, folio)) {
+		folio_put(folio);
+		return;
+	}
+	if (batch->nr == BATCH || batch->first + batch->nr != pgoff)
+		end_batch(uh);
+	if (!batch->nr)
+		batch->first = pgoff;
+	batch->folio[batch->nr++] = folio;
 }
 
 /* What to do with a machine page that is written, of a span with references. */
-typedef unsigned int written_fn(struct karena_uheap *uh, pgoff_t pgoff, void *arg);
+typedef void written_fn(struct karena_uheap *uh, pgoff_t pgoff, void *arg);
 
-static unsigned int walk_page(struct karena_uheap *uh, unsigned long page, written_fn *fn,
-			      void *arg)
+static void walk_page(struct karena_uheap *uh, unsigned long page, written_fn *fn, void *arg)
 {
 	unsigned long *memory = karena_pagemap_memory(uh->heap.map, page);
 	unsigned long bits = READ_ONCE(*memory) & WRITTEN;
 	struct karena_span *span;
-	unsigned int sub, n = 0;
+	unsigned int sub;
 	bool references;
 
 	if (!bits)
-		return 0;
+		return;
 	rcu_read_lock();
 	span = karena_span_at(&uh->heap, uh->heap.base + (page << KARENA_PAGE_SHIFT));
 	references = may_refer(span);
 	rcu_read_unlock();
 	if (!references) {
 		atomic_long_andnot(WRITTEN, (atomic_long_t *)memory);
-		return 0;
+		return;
 	}
 	for_each_set_bit(sub, &bits, KARENA_SUBPAGES)
-		n += fn(uh, page * KARENA_SUBPAGES + sub, arg);
-	return n;
+		fn(uh, page * KARENA_SUBPAGES + sub, arg);
 }
 
-/* All pages that are written; the sum of what @fn returns. */
-static unsigned int walk(struct karena_uheap *uh, written_fn *fn, void *arg)
+/* All pages that are written. */
+static void walk(struct karena_uheap *uh, written_fn *fn, void *arg)
 {
 	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES, leaf, i, left;
-	unsigned int n = 0;
 
 	for_each_set_bit(leaf, uh->written, leaves) {
 		clear_bit(leaf, uh->written);
@@ -301,19 +336,23 @@ static unsigned int walk(struct karena_uheap *uh, written_fn *fn, void *arg)
 		smp_mb__after_atomic();
 		left = 0;
 		for (i = leaf * KARENA_LEAF_PAGES; i < (leaf + 1) * KARENA_LEAF_PAGES; i++) {
-			n += walk_page(uh, i, fn, arg);
+			walk_page(uh, i, fn, arg);
 			left |= READ_ONCE(*karena_pagemap_memory(uh->heap.map, i)) & WRITTEN;
 		}
 		if (left)
 			set_bit(leaf, uh->written);
 		cond_resched();
 	}
-	return n;
 }
 
-static unsigned int protect_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
+/* One round; how many pages. */
+static unsigned int protect_all(struct karena_uheap *uh)
 {
-	return protect_page(uh, pgoff);
+	uh->batch->nr = 0;
+	uh->batch->done = 0;
+	walk(uh, protect_page, NULL);
+	end_batch(uh);
+	return uh->batch->done;
 }
 
 /*
@@ -327,7 +366,7 @@ void karena_pages_protect(struct karena_heap *heap)
 
 	WRITE_ONCE(uh->armed, false);
 	for (round = 0; round < MAX_ROUNDS; round++) {
-		n = walk(uh, protect_one, NULL);
+		n = protect_all(uh);
 		if (n < FEW || n > last / 4 * 3)
 			break;
 		last = n;
@@ -339,12 +378,11 @@ struct visit {
 	void *arg;
 };
 
-static unsigned int visit_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
+static void visit_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
 {
 	struct visit *visit = arg;
 
 	visit_page(uh, pgoff, visit->fn, visit->arg);
-	return 1;
 }
 
 /* All that written pages refer to. */
@@ -359,10 +397,12 @@ int karena_pages_init(struct karena_uheap *uh)
 {
 	uh->written = kvcalloc(BITS_TO_LONGS(uh->npages / KARENA_LEAF_PAGES + 1), sizeof(long),
 			       GFP_KERNEL_ACCOUNT);
-	return uh->written ? 0 : -ENOMEM;
+	uh->batch = kvmalloc(sizeof(*uh->batch), GFP_KERNEL_ACCOUNT);
+	return uh->written && uh->batch ? 0 : -ENOMEM;
 }
 
 void karena_pages_exit(struct karena_uheap *uh)
 {
 	kvfree(uh->written);
+	kvfree(uh->batch);
 }

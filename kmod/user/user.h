@@ -62,6 +62,7 @@ struct karena_inflight {
 };
 
 struct karena_stop;
+struct karena_batch;
 
 struct karena_uheap {
 	struct karena_heap heap;
@@ -78,6 +79,7 @@ struct karena_uheap {
 
 	/* Of heaps that are collected. */
 	unsigned long *written;		/* a bit for each leaf with a page that is */
+	struct karena_batch *batch;	/* of who runs a cycle: pages.c */
 	bool armed;			/* what is written first is shaded: pages.c */
 	spinlock_t world_lock;
 	struct list_head processes;	/* world_lock */
