@@ -30,9 +30,11 @@
  * Spans without references are left alone: their pages count as not written, with
  * writable entries.  Therefore a new span's are written.
  *
- * The bits are in the words that tell a page's memory (karena_pagemap_memory()),
- * and for each leaf with one there is a bit in uh->written.  The latter is cleared
- * before the former are looked at, and set after them.
+ * The bits are in the words that tell a page's memory (karena_pagemap_memory()).  For
+ * each PART_PAGES of these with one there is a bit in uh->written, which has a word for
+ * a leaf, and for each such word a bit in uh->written_leaves: a walk over what is
+ * written, which the stop needs too, hardly depends on the size of the heap.  Each bit
+ * is cleared before what it stands for is looked at, and set after that.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -48,6 +50,8 @@
 #define RESCHED_PAGES	4096u
 #define BATCH		512u		/* pages that are protected together */
 
+#define PART_PAGES	(KARENA_LEAF_PAGES / BITS_PER_LONG)
+
 static_assert(KARENA_SUBPAGES <= BITS_PER_LONG && KARENA_SUBPAGES <= KARENA_PAGE_SIZE);
 #define WRITTEN		GENMASK(KARENA_SUBPAGES - 1, 0)
 
@@ -60,9 +64,12 @@ static bool may_refer(const struct karena_span *span)
 static void set_written(struct karena_uheap *uh, unsigned long page, unsigned long bits)
 {
 	atomic_long_or(bits, (atomic_long_t *)karena_pagemap_memory(uh->heap.map, page));
-	/* Pairs with the one in walk(): it sees the bits, or this one is set after. */
+	/* Pairs with the one in walk_part(): it sees the bits, or this one is set after. */
 	smp_mb__after_atomic();
-	set_bit(page >> KARENA_LEAF_SHIFT, uh->written);
+	set_bit(page / PART_PAGES, uh->written);
+	/* And this with the one in walk_leaf(). */
+	smp_mb__after_atomic();
+	set_bit(page >> KARENA_LEAF_SHIFT, uh->written_leaves);
 }
 
 /* The pages of a span that comes count as written, and of one that goes not. */
@@ -325,22 +332,45 @@ static void walk_page(struct karena_uheap *uh, unsigned long page, written_fn *f
 		fn(uh, page * KARENA_SUBPAGES + sub, arg);
 }
 
+/* The pages of one bit of uh->written; whether there are still some that are. */
+static bool walk_part(struct karena_uheap *uh, unsigned long part, written_fn *fn, void *arg)
+{
+	unsigned long left = 0, i;
+
+	clear_bit(part, uh->written);
+	/* Pairs with the one in set_written(). */
+	smp_mb__after_atomic();
+	for (i = part * PART_PAGES; i < (part + 1) * PART_PAGES; i++) {
+		walk_page(uh, i, fn, arg);
+		left |= READ_ONCE(*karena_pagemap_memory(uh->heap.map, i)) & WRITTEN;
+	}
+	if (left)
+		set_bit(part, uh->written);
+	return left;
+}
+
+static void walk_leaf(struct karena_uheap *uh, unsigned long leaf, written_fn *fn, void *arg)
+{
+	unsigned long parts, part;
+	bool left = false;
+
+	clear_bit(leaf, uh->written_leaves);
+	/* As above. */
+	smp_mb__after_atomic();
+	parts = READ_ONCE(uh->written[leaf]);
+	for_each_set_bit(part, &parts, BITS_PER_LONG)
+		left |= walk_part(uh, leaf * BITS_PER_LONG + part, fn, arg);
+	if (left)
+		set_bit(leaf, uh->written_leaves);
+}
+
 /* All pages that are written. */
 static void walk(struct karena_uheap *uh, written_fn *fn, void *arg)
 {
-	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES, leaf, i, left;
+	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES, leaf;
 
-	for_each_set_bit(leaf, uh->written, leaves) {
-		clear_bit(leaf, uh->written);
-		/* Pairs with the one in set_written(). */
-		smp_mb__after_atomic();
-		left = 0;
-		for (i = leaf * KARENA_LEAF_PAGES; i < (leaf + 1) * KARENA_LEAF_PAGES; i++) {
-			walk_page(uh, i, fn, arg);
-			left |= READ_ONCE(*karena_pagemap_memory(uh->heap.map, i)) & WRITTEN;
-		}
-		if (left)
-			set_bit(leaf, uh->written);
+	for_each_set_bit(leaf, uh->written_leaves, leaves) {
+		walk_leaf(uh, leaf, fn, arg);
 		cond_resched();
 	}
 }
@@ -395,14 +425,17 @@ void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *ar
 
 int karena_pages_init(struct karena_uheap *uh)
 {
-	uh->written = kvcalloc(BITS_TO_LONGS(uh->npages / KARENA_LEAF_PAGES + 1), sizeof(long),
-			       GFP_KERNEL_ACCOUNT);
+	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES;
+
+	uh->written = kvcalloc(leaves, sizeof(long), GFP_KERNEL_ACCOUNT);
+	uh->written_leaves = kvcalloc(BITS_TO_LONGS(leaves), sizeof(long), GFP_KERNEL_ACCOUNT);
 	uh->batch = kvmalloc(sizeof(*uh->batch), GFP_KERNEL_ACCOUNT);
-	return uh->written && uh->batch ? 0 : -ENOMEM;
+	return uh->written && uh->written_leaves && uh->batch ? 0 : -ENOMEM;
 }
 
 void karena_pages_exit(struct karena_uheap *uh)
 {
+	kvfree(uh->written_leaves);
 	kvfree(uh->written);
 	kvfree(uh->batch);
 }

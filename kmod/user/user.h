@@ -78,7 +78,8 @@ struct karena_uheap {
 	struct karena_user *user;
 
 	/* Of heaps that are collected. */
-	unsigned long *written;		/* a bit for each leaf with a page that is */
+	unsigned long *written;		/* which pages are: pages.c */
+	unsigned long *written_leaves;
 	struct karena_batch *batch;	/* of who runs a cycle: pages.c */
 	bool armed;			/* what is written first is shaded: pages.c */
 	spinlock_t world_lock;
