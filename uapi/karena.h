@@ -63,6 +63,7 @@
 #define KARENA_FEAT_SHARE	(1ULL << 1)	/* KARENA_IOC_SHARE */
 #define KARENA_FEAT_TYPES	(1ULL << 2)	/* KARENA_IOC_REGISTER */
 #define KARENA_FEAT_COLLECT	(1ULL << 3)	/* KARENA_SETUP_COLLECT and its calls */
+#define KARENA_FEAT_BARRIER	(1ULL << 4)	/* KARENA_SETUP_BARRIER, KARENA_IOC_SHADE */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -131,7 +132,8 @@ KARENA_ASSERT(sizeof(struct karena_classes) == 16);
  * struct karena_setup - KARENA_IOC_SETUP: give the heap its window
  * @size: sizeof(struct karena_setup)
  * @flags: KARENA_SETUP_COLLECT: what no process can reach is freed, see
- *	KARENA_IOC_ROOT
+ *	KARENA_IOC_ROOT; with KARENA_SETUP_BARRIER beside it the programs have a write
+ *	barrier, see KARENA_IOC_SHADE
  * @window: in: bytes of addresses, 0 for the default; out: rounded up to
  *	KARENA_PAGE_SIZE
  * @limit: in: most bytes of memory that objects may hold, 0 for the whole
@@ -161,6 +163,7 @@ struct karena_setup {
 KARENA_ASSERT(sizeof(struct karena_setup) == 80);
 
 #define KARENA_SETUP_COLLECT	(1U << 0)
+#define KARENA_SETUP_BARRIER	(1U << 1)	/* with KARENA_SETUP_COLLECT only */
 
 /* Most types of a heap, and bytes of memory that each of them is charged for. */
 #define KARENA_MAX_TYPES	1024
@@ -470,6 +473,35 @@ KARENA_ASSERT(sizeof(struct karena_root_range) == 24);
 #define KARENA_ROOT_DEL		(1U << 0)
 
 /**
+ * struct karena_shade - KARENA_IOC_SHADE: references that are about to be overwritten
+ * @size: sizeof(struct karena_shade)
+ * @flags: 0
+ * @addrs: address of an array of @count __u64: words, whatever they are
+ * @count: how many, 1 to KARENA_MAX_BULK
+ * @reserved: 0
+ *
+ * In a heap with KARENA_SETUP_BARRIER the kernel does not watch stores.  Whoever
+ * overwrites a word in an object that may hold a reference
+ *
+ *  1. loads it, and keeps what it was in a register or on the stack until 4.,
+ *  2. looks at karena_control.phase,
+ *  3. if that is KARENA_PHASE_MARK, makes this call for what it was,
+ *  4. stores the new value, if the word is still what it was; else begins anew.
+ *
+ * What is freed in the first place is shaded by the call that frees it.
+ *
+ * Errors: EBADF, ENXIO, EFAULT; EINVAL also if the heap has no such barrier.
+ */
+struct karena_shade {
+	__u32 size;
+	__u32 flags;
+	__u64 addrs;
+	__u32 count;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_shade) == 24);
+
+/**
  * struct karena_gc_control - KARENA_IOC_GC_CONTROL: how a heap is collected
  * @size: sizeof(struct karena_gc_control)
  * @flags: KARENA_GC_SET: change it, else it is only told
@@ -512,7 +544,7 @@ KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
 /**
  * struct karena_gc_info - KARENA_IOC_GC_INFO: what the collector has done for a heap
  * @size: in: sizeof(struct karena_gc_info); out: bytes filled in
- * @phase: 0 while no cycle runs, 1 marking, 2 sweeping
+ * @phase: KARENA_PHASE_*
  * @cycles: complete ones
  * @forced: of these, those that were asked for
  * @freed_objects: found dead, small ones
@@ -562,6 +594,11 @@ struct karena_gc_info {
 };
 KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
 
+/* Of a cycle. */
+#define KARENA_PHASE_IDLE	0	/* none runs */
+#define KARENA_PHASE_MARK	1
+#define KARENA_PHASE_SWEEP	2
+
 /* First word of the control region: "karena" and a version. */
 #define KARENA_CONTROL_MAGIC	0x01006172656e616bULL
 
@@ -570,10 +607,11 @@ KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
  * @magic: KARENA_CONTROL_MAGIC
  * @base: address of the window
  * @window: its bytes
- * @phase: of the collector: 0 while no cycle runs
+ * @phase: of the collector: KARENA_PHASE_*
  * @cycle: number of cycles that began
  * @map_offset: where the map begins, in bytes from here
  * @map_entries: entries of the map
+ * @flags: those of karena_setup
  * @reserved: 0
  *
  * The map has a __u16 for each page of the window: 0 when no span holds the
@@ -587,7 +625,8 @@ struct karena_control {
 	__u32 cycle;
 	__u64 map_offset;
 	__u64 map_entries;
-	__u64 reserved[2];
+	__u64 flags;
+	__u64 reserved;
 };
 KARENA_ASSERT(sizeof(struct karena_control) == 64);
 
@@ -607,5 +646,6 @@ KARENA_ASSERT(sizeof(struct karena_control) == 64);
 #define KARENA_IOC_ROOT		_IOW(KARENA_IOC_MAGIC, 0x0c, struct karena_root_range)
 #define KARENA_IOC_GC_CONTROL	_IOWR(KARENA_IOC_MAGIC, 0x0d, struct karena_gc_control)
 #define KARENA_IOC_GC_INFO	_IOWR(KARENA_IOC_MAGIC, 0x0e, struct karena_gc_info)
+#define KARENA_IOC_SHADE	_IOW(KARENA_IOC_MAGIC, 0x0f, struct karena_shade)
 
 #endif /* _UAPI_KARENA_H */

@@ -230,6 +230,13 @@ static void wait_for_readers(struct karena_gc *gc)
 		synchronize_rcu();
 }
 
+static void set_phase(struct karena_gc *gc, u8 phase)
+{
+	WRITE_ONCE(gc->heap->head.phase, phase);
+	if (gc->world)
+		gc->world->phase(gc->heap);
+}
+
 static void begin(struct karena_gc *gc)
 {
 	struct karena_heap *heap = gc->heap;
@@ -238,7 +245,7 @@ static void begin(struct karena_gc *gc)
 	atomic64_set(&gc->shaded_bytes, 0);
 	gc->marked = (struct karena_mark_work){};
 	karena_keep_begin(heap);
-	WRITE_ONCE(heap->head.phase, KARENA_MARK);
+	set_phase(gc, KARENA_MARK);
 	wait_for_sections(gc);
 	karena_at(heap, KARENA_POINT_PHASE);
 	karena_marks_begin(heap);
@@ -311,7 +318,7 @@ static void end(struct karena_gc *gc)
 		gc->stats.lost += karena_verify(gc);
 	/* Who has looked at it under the lock, and marks, is done. */
 	mutex_lock(&gc->roots_lock);
-	WRITE_ONCE(heap->head.phase, KARENA_SWEEP);
+	set_phase(gc, KARENA_SWEEP);
 	mutex_unlock(&gc->roots_lock);
 	/*
 	 * Whoever has seen it mark and is about to set a mark does so before a span
@@ -367,7 +374,7 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 	sweep_all(gc);
 	/* Who waits for the cycle is not to wait for the worker. */
 	karena_large_reap(heap);
-	WRITE_ONCE(heap->head.phase, KARENA_IDLE);
+	set_phase(gc, KARENA_IDLE);
 	cycle.swept = ktime_get_mono_fast_ns();
 	count_cycle(gc, &cycle);
 	WRITE_ONCE(gc->done, heap->cycle);

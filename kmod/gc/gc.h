@@ -75,6 +75,8 @@ struct karena_section {
  * runs a cycle, which is a kernel thread then.
  */
 struct karena_world {
+	/* The heap's phase or cycle has changed. */
+	void (*phase)(struct karena_heap *heap);
 	/* Before the snapshot: what can be done while they run. */
 	void (*protect)(struct karena_heap *heap);
 	/* Shades all roots, at one moment, and what may change unseen from then on. */

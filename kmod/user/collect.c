@@ -16,6 +16,9 @@
  * What is born from 1. on has a mark.  What is born before the snapshot is scanned like
  * all that was there: it may hold references from before (karena_queue_born()).
  *
+ * Programs with a barrier of their own (KARENA_SETUP_BARRIER) shade what they are about
+ * to overwrite, by a call; 2. is not done then, and pages are of no interest in 3.
+ *
  * So each object that was reachable at the snapshot is found: the references to it
  * are where they were, or were shaded.  New objects are born marked.
  */
@@ -56,6 +59,7 @@ static void visit_roots(struct karena_heap *heap, karena_visit_t *visit, void *a
 }
 
 static const struct karena_world world = {
+	.phase = karena_control_phase,
 	.protect = karena_pages_protect,
 	.snapshot = snapshot,
 	.visit = visit_roots,
@@ -69,12 +73,12 @@ void karena_free_shade(struct karena_uheap *uh, unsigned long addr)
 }
 
 /* Makes a heap that is complete, but for being registered, a collected one. */
-int karena_collect_init(struct karena_uheap *uh)
+int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setup)
 {
 	int err;
 
 	err = karena_uheap_charge_meta(uh, karena_markers_bytes());
-	if (!err)
+	if (!err && !(setup->flags & KARENA_SETUP_BARRIER))
 		err = karena_pages_init(uh);
 	if (!err)
 		err = karena_stop_init(uh);
@@ -114,6 +118,39 @@ int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req)
 	if (req->flags & ~KARENA_ROOT_DEL || !uh->heap.gc)
 		return -EINVAL;
 	return karena_range_change(uh, req->start, req->length, !(req->flags & KARENA_ROOT_DEL));
+}
+
+/* Words of a program that are about to be overwritten. */
+static void shade_words(struct karena_uheap *uh, const u64 *words, u32 count)
+{
+	/* The end of marking waits for the section. */
+	int section = karena_enter(&uh->heap);
+	u32 i;
+
+	if (READ_ONCE(uh->heap.head.phase) == KARENA_MARK)
+		for (i = 0; i < count; i++)
+			karena_shade(uh->heap.gc, words[i]);
+	karena_exit(&uh->heap, section);
+}
+
+int karena_do_shade(struct karena_uheap *uh, const struct karena_shade *req)
+{
+	const u64 __user *from = u64_to_user_ptr(req->addrs);
+	u32 done, n;
+	u64 words[32];
+
+	if (req->flags || req->reserved || !req->count || req->count > KARENA_MAX_BULK ||
+	    !uh->heap.gc || uh->written)
+		return -EINVAL;
+	for (done = 0; done < req->count; done += n) {
+		n = min_t(u32, req->count - done, ARRAY_SIZE(words));
+		/* Not in a section: it may take as long as the program likes. */
+		if (copy_from_user(words, from + done, n * sizeof(*words)))
+			return -EFAULT;
+		shade_words(uh, words, n);
+		cond_resched();
+	}
+	return 0;
 }
 
 static int set_control(struct karena_heap *heap, const struct karena_gc_control *req)

@@ -69,7 +69,7 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 	return 0;
 }
 
-int karena_control_init(struct karena_uheap *uh)
+int karena_control_init(struct karena_uheap *uh, u32 flags)
 {
 	struct karena_control *control;
 	struct page *page;
@@ -85,8 +85,20 @@ int karena_control_init(struct karena_uheap *uh)
 		.window = (u64)uh->npages << KARENA_PAGE_SHIFT,
 		.map_offset = MAP_OFFSET,
 		.map_entries = uh->npages,
+		.flags = flags,
 	};
 	return 0;
+}
+
+/* Programs see the phase, and the number of the cycle. */
+void karena_control_phase(struct karena_heap *heap)
+{
+	struct karena_control *control = page_address(karena_control_page(to_uheap(heap), 0));
+
+	static_assert(KARENA_IDLE == KARENA_PHASE_IDLE && KARENA_MARK == KARENA_PHASE_MARK &&
+		      KARENA_SWEEP == KARENA_PHASE_SWEEP);
+	WRITE_ONCE(control->cycle, heap->cycle);
+	WRITE_ONCE(control->phase, heap->head.phase);
 }
 
 void karena_control_destroy(struct karena_uheap *uh)

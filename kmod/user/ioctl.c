@@ -36,6 +36,7 @@ union karena_arg {
 	struct karena_root_range root;
 	struct karena_gc_control gc_control;
 	struct karena_gc_info gc_info;
+	struct karena_shade shade;
 };
 
 #define ADDR_BATCH	64u
@@ -48,7 +49,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.size = info->size,
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
-			    KARENA_FEAT_COLLECT,
+			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -94,7 +95,10 @@ static bool good_name(const char *name)
 
 static int check_setup(struct karena_setup *setup)
 {
-	if (setup->flags & ~KARENA_SETUP_COLLECT || setup->reserved)
+	if (setup->flags & ~(KARENA_SETUP_COLLECT | KARENA_SETUP_BARRIER) || setup->reserved)
+		return -EINVAL;
+	/* A barrier is for collection. */
+	if (setup->flags == KARENA_SETUP_BARRIER)
 		return -EINVAL;
 	if (!setup->window)
 		setup->window = KARENA_DEFAULT_WINDOW;
@@ -534,6 +538,11 @@ static int do_gc_control(struct file *file, union karena_arg *arg, void __user *
 	return karena_do_gc_control(karena_file_heap(file), &arg->gc_control);
 }
 
+static int do_shade(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_shade(karena_file_heap(file), &arg->shade);
+}
+
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
@@ -566,6 +575,7 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_ROOT)] = { do_root, KARENA_IOC_ROOT, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

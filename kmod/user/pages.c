@@ -27,6 +27,9 @@
  * with interrupts off, so that the stopper, who interrupts each CPU after it has
  * armed the heap (stop.c), sees each bit that was set without it.
  *
+ * Heaps whose programs have a barrier of their own (KARENA_SETUP_BARRIER) have none of
+ * this: uh->written is NULL.
+ *
  * Spans without references are left alone: their pages count as not written, with
  * writable entries.  Therefore a new span's are written.
  *
@@ -77,6 +80,8 @@ void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, boo
 {
 	unsigned long i;
 
+	if (!uh->written)
+		return;
 	for (i = run->start; i < run->start + run->npages; i++) {
 		if (written)
 			set_written(uh, i, WRITTEN);
@@ -210,7 +215,7 @@ void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
 	bool references;
 	int section;
 
-	if (READ_ONCE(*karena_pagemap_memory(heap->map, page)) & bit)
+	if (!uh->written || READ_ONCE(*karena_pagemap_memory(heap->map, page)) & bit)
 		return;
 	rcu_read_lock();
 	references = may_refer(karena_span_at(heap, heap->base + (pgoff << PAGE_SHIFT)));
@@ -394,6 +399,8 @@ void karena_pages_protect(struct karena_heap *heap)
 	struct karena_uheap *uh = to_uheap(heap);
 	unsigned int last = UINT_MAX, n, round;
 
+	if (!uh->written)
+		return;
 	WRITE_ONCE(uh->armed, false);
 	for (round = 0; round < MAX_ROUNDS; round++) {
 		n = protect_all(uh);
@@ -420,6 +427,8 @@ void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *ar
 {
 	struct visit to = { visit, arg };
 
+	if (!uh->written)
+		return;
 	walk(uh, visit_one, &to);
 }
 

@@ -78,7 +78,7 @@ struct karena_uheap {
 	struct karena_user *user;
 
 	/* Of heaps that are collected. */
-	unsigned long *written;		/* which pages are: pages.c */
+	unsigned long *written;		/* which pages are: pages.c; or NULL */
 	unsigned long *written_leaves;
 	struct karena_batch *batch;	/* of who runs a cycle: pages.c */
 	bool armed;			/* what is written first is shaded: pages.c */
@@ -119,9 +119,10 @@ void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* control.c */
-int karena_control_init(struct karena_uheap *uh);
+int karena_control_init(struct karena_uheap *uh, u32 flags);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
 struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff);
+void karena_control_phase(struct karena_heap *heap);
 void karena_control_destroy(struct karena_uheap *uh);
 
 /* pages.c */
@@ -160,12 +161,13 @@ void karena_stops_end(void);
 void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, bool snapshot);
 
 /* collect.c */
-int karena_collect_init(struct karena_uheap *uh);
+int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setup);
 void karena_collect_exit(struct karena_uheap *uh);
 void karena_free_shade(struct karena_uheap *uh, unsigned long addr);
 int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req);
 int karena_do_step(struct karena_uheap *uh, struct karena_step *req);
 int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req);
+int karena_do_shade(struct karena_uheap *uh, const struct karena_shade *req);
 int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req);
 int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info);
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight);

@@ -362,7 +362,7 @@ static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
 	err = uheap_set_inode(uh);
 	if (err)
 		return err;
-	err = karena_control_init(uh);
+	err = karena_control_init(uh, setup->flags);
 	if (err)
 		return err;
 	err = karena_uheap_charge_meta(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
@@ -407,7 +407,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	if (err)
 		goto free;
 	if (setup->flags & KARENA_SETUP_COLLECT)
-		err = karena_collect_init(uh);
+		err = karena_collect_init(uh, setup);
 	if (!err)
 		err = karena_heap_register(&uh->heap);
 	if (!err)

@@ -119,6 +119,11 @@ bool heap_open_collected(struct heap *heap, __u64 window, __u64 limit)
 	return open_heap(heap, window, limit, KARENA_SETUP_COLLECT);
 }
 
+bool heap_open_with_barrier(struct heap *heap, __u64 window, __u64 limit)
+{
+	return open_heap(heap, window, limit, KARENA_SETUP_COLLECT | KARENA_SETUP_BARRIER);
+}
+
 int heap_collect(int fd)
 {
 	struct karena_collect req = { .size = sizeof(req), .flags = KARENA_COLLECT_WAIT };

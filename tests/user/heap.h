@@ -41,6 +41,8 @@ int heap_map(struct heap *heap);
 bool heap_open(struct heap *heap, __u64 window, __u64 limit);
 /* The same, of one that is collected. */
 bool heap_open_collected(struct heap *heap, __u64 window, __u64 limit);
+/* And of one whose programs have a barrier. */
+bool heap_open_with_barrier(struct heap *heap, __u64 window, __u64 limit);
 /* Collects and waits for it. */
 int heap_collect(int fd);
 /* A range that is searched for references, or with KARENA_ROOT_DEL not any more. */

@@ -95,6 +95,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_USABLE, KARENA_IOC_SHARE, KARENA_IOC_HEAP_INFO,
 		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER, KARENA_IOC_COLLECT,
 		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
+		KARENA_IOC_SHADE,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -141,7 +142,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		for (i = 0; i < 64; i++)
 			((__u64 *)f->scratch)[i] = any_address(f);
 	} else if (cmd == KARENA_IOC_SETUP) {
-		arg.setup.flags = rng_below(&f->rng, 2);
+		arg.setup.flags = rng_below(&f->rng, 4);
 		arg.setup.window = WINDOW;
 		arg.setup.limit = LIMIT;
 	} else if (cmd == KARENA_IOC_ROOT) {

@@ -357,6 +357,141 @@ static void fork_beside_threads(void)
 	karena_close(heap);
 }
 
+/* --- the barrier of the program --- */
+
+#define SLOTS 4096
+
+/* A table of lists in an object; the lists change places while it is collected. */
+struct swapper {
+	struct karena *heap;
+	struct node **slot;
+	unsigned int first;		/* of the slots that are this one's */
+	unsigned int nr;
+	unsigned int lost;
+	void (*store)(struct karena *heap, void *slot, const void *value);
+};
+
+/* For the control: how it is not to be done. */
+static void plain_store(struct karena *heap, void *slot, const void *value)
+{
+	(void)heap;
+	*(const void *volatile *)slot = value;
+}
+
+static void *swap_lists(void *arg)
+{
+	struct swapper *swapper = arg;
+	struct node **slot = swapper->slot + swapper->first, *node;
+	struct rng rng;
+	unsigned int i, j;
+
+	rng_init(&rng, swapper->first);
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		i = rng_below(&rng, swapper->nr);
+		j = rng_below(&rng, swapper->nr);
+		node = slot[i];
+		swapper->store(swapper->heap, &slot[i], slot[j]);
+		swapper->store(swapper->heap, &slot[j], node);
+	}
+	for (i = 0; i < swapper->nr; i++)
+		swapper->lost += !karena_usable_size(swapper->heap, slot[i]);
+	return NULL;
+}
+
+/* How many objects are lost while two threads swap references. */
+static unsigned int swap_and_collect(struct karena *heap, unsigned int cycles,
+				     void (*store)(struct karena *, void *, const void *))
+{
+	struct karena_type node = node_type(heap), ref;
+	struct swapper swapper[2];
+	pthread_t thread[2];
+	struct node **slot;
+	unsigned int i;
+
+	ref = karena_type(heap, "reference", sizeof(void *), (__u32[]){ 0 }, 1);
+	slot = karena_new_array(heap, ref, SLOTS);
+	for (i = 0; check(slot) && i < SLOTS; i++)
+		slot[i] = karena_new(heap, node);
+	over = false;
+	for (i = 0; i < 2; i++) {
+		swapper[i] = (struct swapper){ heap, slot, i * SLOTS / 2, SLOTS / 2, 0, store };
+		pthread_create(&thread[i], NULL, swap_lists, &swapper[i]);
+	}
+	for (i = 0; i < cycles; i++)
+		check_eq(karena_gc(heap), 0);
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	return swapper[0].lost + swapper[1].lost;
+}
+
+static struct karena *open_with_barrier(void)
+{
+	struct karena_options opts = {
+		.window = 256 * MIB, .flags = KARENA_COLLECT | KARENA_BARRIER,
+	};
+	struct karena *heap = karena_open(&opts);
+
+	check(heap);
+	return heap;
+}
+
+static void own_barrier(void)
+{
+	struct karena *heap = open_with_barrier();
+
+	if (!heap)
+		return;
+	check_eq(swap_and_collect(heap, tap_count(30, 1000), karena_store), 0);
+	karena_close(heap);
+}
+
+/* A heap that watches stores by itself needs none, and takes it. */
+static void barrier_of_the_mmu(void)
+{
+	struct karena *heap = open_collected();
+
+	if (!heap)
+		return;
+	check_eq(swap_and_collect(heap, tap_count(15, 300), karena_store), 0);
+	check_eq(swap_and_collect(heap, tap_count(15, 300), plain_store), 0);
+	karena_close(heap);
+}
+
+/* The test above does notice. */
+static void no_barrier_at_all(void)
+{
+	struct karena *heap = open_with_barrier();
+	unsigned int lost = 0, i;
+
+	for (i = 0; heap && i < 100 && !lost; i++)
+		lost = swap_and_collect(heap, 10, plain_store);
+	check(lost);
+	karena_close(heap);
+}
+
+static void moves(void)
+{
+	struct karena *heap = open_with_barrier();
+	struct karena_type ref;
+	void **word;
+	long i;
+
+	if (!heap)
+		return;
+	ref = karena_type(heap, "reference", sizeof(void *), (__u32[]){ 0 }, 1);
+	word = karena_new_array(heap, ref, 32);
+	for (i = 0; check(word) && i < 16; i++)
+		karena_store(heap, &word[i], (void *)(i + 1));
+	karena_move(heap, word + 3, word, 16 * sizeof(*word));
+	for (i = 0; i < 16; i++)
+		check_eq((long)word[3 + i], i + 1);
+	karena_move(heap, word + 1, word + 3, 16 * sizeof(*word));
+	for (i = 0; i < 16; i++)
+		check_eq((long)word[1 + i], i + 1);
+	karena_close(heap);
+}
+
 /* --- calls --- */
 
 static void types(void)
@@ -430,7 +565,9 @@ static void not_collected(void)
 	check_eq(error_of(karena_gc_get(heap, &control)), EINVAL);
 	check_eq(error_of(karena_gc_stats(heap, &info)), EINVAL);
 	karena_close(heap);
-	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = 2 })), EINVAL);
+	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = 4 })), EINVAL);
+	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = KARENA_BARRIER })),
+		 EINVAL);
 }
 
 /* At the limit the heap is collected before an allocation fails. */
@@ -464,6 +601,10 @@ static const struct tap_case cases[] = {
 	{ "children have the roots of their parent", children_have_roots },
 	{ "the dead have no roots", the_dead_have_none },
 	{ "fork beside threads", fork_beside_threads },
+	{ "a barrier of the program's own", own_barrier },
+	{ "which does no harm elsewhere", barrier_of_the_mmu },
+	{ "and is needed", no_barrier_at_all },
+	{ "moves", moves },
 	{ "types", types },
 	{ "tuning", tuning },
 	{ "heaps that are not collected", not_collected },

@@ -34,6 +34,7 @@ union arg {
 	struct karena_gc_control gc_control;
 	struct karena_gc_info gc_info;
 	char bytes[512];
+	struct karena_shade shade;
 };
 
 /* What the commands are tried on. */
@@ -163,6 +164,13 @@ static void valid_gc_info(union arg *arg)
 	arg->gc_info.size = sizeof(arg->gc_info);
 }
 
+static void valid_shade(union arg *arg)
+{
+	arg->shade.size = sizeof(arg->shade);
+	arg->shade.addrs = array();
+	arg->shade.count = 4;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -198,6 +206,7 @@ static const struct command {
 	  valid_gc_control, true, true },
 	{ "gc_info", KARENA_IOC_GC_INFO, sizeof(struct karena_gc_info), valid_gc_info, true,
 	  true },
+	{ "shade", KARENA_IOC_SHADE, sizeof(struct karena_shade), valid_shade, false, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -205,18 +214,24 @@ static const struct command *command_of(unsigned long cmd)
 	return &commands[_IOC_NR(cmd)];
 }
 
-/* With a heap that @cmd is for. */
+/* A heap that @cmd is for. */
+static bool bench_open(unsigned long cmd)
+{
+	if (cmd == KARENA_IOC_SHADE)
+		return heap_open_with_barrier(&bench.heap, WINDOW, 0);
+	if (_IOC_NR(cmd) >= _IOC_NR(KARENA_IOC_COLLECT))
+		return heap_open_collected(&bench.heap, WINDOW, 0);
+	return heap_open(&bench.heap, WINDOW, 0);
+}
+
 static bool bench_setup(unsigned long cmd)
 {
-	bool collected = _IOC_NR(cmd) >= _IOC_NR(KARENA_IOC_COLLECT);
-
 	memset(&bench, 0, sizeof(bench));
 	bench.pages = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!check(bench.pages != MAP_FAILED))
 		return false;
-	if (collected ? !heap_open_collected(&bench.heap, WINDOW, 0) :
-			!heap_open(&bench.heap, WINDOW, 0))
+	if (!bench_open(cmd))
 		return false;
 	bench.fresh = dev_open(O_RDWR);
 	bench.object = heap_new(bench.heap.fd, 64, 0);
@@ -267,7 +282,9 @@ static const struct spoilt {
 	size_t len;
 	__u64 value;
 } spoilt[] = {
-	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 2 },
+	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 4 },
+	{ "setup: a barrier and no collection", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
+	  KARENA_SETUP_BARRIER },
 	{ "setup: highest flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
 	  1ULL << 31 },
 	{ "setup: reserved", KARENA_IOC_SETUP, -EINVAL, AT(setup, reserved), 4, 1 },
@@ -370,6 +387,14 @@ static const struct spoilt {
 	  AT(gc_control, trace), 4, 2 },
 	{ "gc_control: check neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
 	  AT(gc_control, check), 4, 2 },
+	{ "shade: unknown flag", KARENA_IOC_SHADE, -EINVAL, AT(shade, flags), 4, 1 },
+	{ "shade: reserved is not 0", KARENA_IOC_SHADE, -EINVAL, AT(shade, reserved), 4, 1 },
+	{ "shade: none", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4, 0 },
+	{ "shade: too many", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4,
+	  KARENA_MAX_BULK + 1 },
+	{ "shade: no array", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8, 0 },
+	{ "shade: array in the kernel", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8,
+	  0xffff888000000000ULL },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,
 	  AT(classes, classes), 8, 0xffff888000000000ULL },

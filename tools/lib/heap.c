@@ -78,14 +78,11 @@ static void unmap(struct karena *heap)
 /* Of a heap that is mapped; errors leave it so. */
 static int register_data(struct karena *heap)
 {
-	struct karena_gc_info info = { .size = sizeof(info) };
+	__u64 flags = heap->control ? heap->control->flags : 0;
 
-	if (!karena_gc_stats(heap, &info)) {
-		heap->collected = 1;
-		return karena_data_roots(heap, 1);
-	}
-	/* Not a heap that is collected, or not a module that can. */
-	return errno == EINVAL || errno == ENOTTY ? 0 : -1;
+	heap->barrier = !!(flags & KARENA_SETUP_BARRIER);
+	heap->collected = !!(flags & KARENA_SETUP_COLLECT);
+	return heap->collected ? karena_data_roots(heap, 1) : 0;
 }
 
 static int map_and_register(struct karena *heap)
@@ -127,7 +124,8 @@ static int set_up(struct karena *heap, const struct karena_options *opts)
 {
 	struct karena_setup setup = {
 		.size = sizeof(setup),
-		.flags = opts->flags & KARENA_COLLECT ? KARENA_SETUP_COLLECT : 0,
+		.flags = (opts->flags & KARENA_COLLECT ? KARENA_SETUP_COLLECT : 0) |
+			 (opts->flags & KARENA_BARRIER ? KARENA_SETUP_BARRIER : 0),
 		.window = opts->window,
 		.limit = opts->limit,
 	};
@@ -152,7 +150,7 @@ EXPORT struct karena *karena_open(const struct karena_options *opts)
 	struct karena *heap;
 
 	opts = opts ? opts : &none;
-	if (opts->flags & ~(__u64)KARENA_COLLECT ||
+	if (opts->flags & ~(__u64)(KARENA_COLLECT | KARENA_BARRIER) ||
 	    memcmp(opts->reserved, none.reserved, sizeof(none.reserved))) {
 		errno = EINVAL;
 		return NULL;

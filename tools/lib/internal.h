@@ -21,8 +21,7 @@ struct ranges;
  * Never changes between open and close, which is why no call needs a lock; but for
  * @data, what of the program's memory is registered as roots, and @next: roots.c.
  *
- * @control is NULL in a heap that was attached: its size is told to who sets
- * the heap up, and to nobody else.
+ * @control is NULL only if the module says that there is none.
  */
 struct karena {
 	int fd;
@@ -34,6 +33,7 @@ struct karena {
 	size_t control_size;
 	struct ranges *data;
 	int collected;
+	int barrier;
 	__u64 serial;		/* above 0, and never used again */
 	struct karena *next;	/* of those that are open: roots.c */
 };

@@ -81,7 +81,8 @@ struct karena;
  *	window
  * @name: what tools show, up to KARENA_NAME_LEN - 1 printable characters;
  *	NULL for the name of the program
- * @flags: KARENA_COLLECT: what no process can reach is freed
+ * @flags: KARENA_COLLECT: what no process can reach is freed; KARENA_BARRIER beside
+ *	it: references are stored by karena_store() only
  * @reserved: 0
  */
 struct karena_options {
@@ -93,6 +94,7 @@ struct karena_options {
 };
 
 #define KARENA_COLLECT	(1U << 0)
+#define KARENA_BARRIER	(1U << 1)
 
 /**
  * karena_open() - make a heap
@@ -435,6 +437,33 @@ void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED;
  */
 void *karena_new_array(struct karena *heap, struct karena_type type,
 		       size_t count) KARENA_CHECKED;
+
+/**
+ * karena_store() - store a reference in an object
+ * @heap: the heap
+ * @slot: where to: the address of a pointer in an object
+ * @value: what to, NULL included
+ *
+ * For heaps that were opened with KARENA_BARRIER, in which each reference that is
+ * overwritten in an object has to be told.  There the kernel write-protects no pages,
+ * which is worth it for programs that write all over a large heap.  Variables, and
+ * words of an object that have been 0 since it was allocated, need no barrier.  Of
+ * system calls none may write over references.
+ *
+ * In other heaps it is a plain store.  In either it is atomic, with release order.
+ */
+void karena_store(struct karena *heap, void *slot, const void *value);
+
+/**
+ * karena_move() - memmove() for words that may hold references
+ * @heap: the heap
+ * @to: first word to be overwritten, a multiple of 8
+ * @from: first word to be stored, a multiple of 8
+ * @size: bytes, a multiple of 8
+ *
+ * Each word as by karena_store().
+ */
+void karena_move(struct karena *heap, void *to, const void *from, size_t size);
 
 /**
  * karena_gc() - collect, and wait until it is done
