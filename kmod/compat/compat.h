@@ -73,14 +73,15 @@ static inline bool karena_task_on_cpu(struct task_struct *task)
 /*
  * Whether a task with work pending cannot run in user mode any more: it is off the
  * CPU, and looks for work on its way there.  Under UML a task waits for the other
- * threads of its process after that look, in a state that nothing can interrupt.
+ * threads of its process after that look, in a state that nothing can interrupt and
+ * no debugger asks for.
  */
 static inline bool karena_task_stands(struct task_struct *task)
 {
 	if (karena_task_on_cpu(task))
 		return false;
 	return !IS_ENABLED(CONFIG_UML) ||
-	       READ_ONCE(task->__state) & (TASK_INTERRUPTIBLE | TASK_WAKEKILL);
+	       READ_ONCE(task->__state) & (TASK_INTERRUPTIBLE | TASK_WAKEKILL | TASK_TRACED);
 }
 
 /* Functions of the inside that the unit tests call. */

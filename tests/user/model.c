@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests hold against karena: see model.h. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model.h"
 
@@ -139,4 +143,34 @@ bool zeroed(const void *from, __u64 len)
 	const char *bytes = from;
 
 	return !len || (!bytes[0] && !memcmp(bytes, bytes + 1, len - 1));
+}
+
+/* Contents on what is at @path, or -1. */
+static int direct_open(const char *path, int flags, __u64 len, __u64 seed)
+{
+	int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC | flags, 0600);
+	char *data = aligned_alloc(4096, len);
+
+	fill(data, len, seed);
+	if (fd >= 0 && pwrite(fd, data, len, 0) != (ssize_t)len) {
+		close(fd);
+		fd = -1;
+	}
+	free(data);
+	return fd;
+}
+
+int direct_file(__u64 len, __u64 seed)
+{
+	static const char * const folders[] = { ".", "/var/tmp", "/tmp", "/root", "/dev/shm" };
+	unsigned int i;
+	char path[256];
+	int fd = -1;
+
+	for (i = 0; fd < 0 && i < sizeof(folders) / sizeof(*folders); i++) {
+		snprintf(path, sizeof(path), "%s/direct.%d", folders[i], getpid());
+		fd = direct_open(path, O_CREAT | O_TRUNC, len, seed);
+		unlink(path);
+	}
+	return fd < 0 ? direct_open("/dev/ram0", 0, len, seed) : fd;
 }

@@ -44,4 +44,10 @@ void fill(void *to, __u64 len, __u64 seed);
 bool filled(const void *from, __u64 len, __u64 seed);
 bool zeroed(const void *from, __u64 len);
 
+/*
+ * A descriptor for direct I/O on @len bytes of such contents, of a file without a
+ * name or else of a disk in memory; -1 if there is neither.
+ */
+int direct_file(__u64 len, __u64 seed);
+
 #endif /* _TESTS_USER_MODEL_H */

@@ -119,11 +119,12 @@ apt_get_deb() {
 
 # make_initrd KERNEL FOLDER: prints the path of what the kernel in FOLDER starts
 # from: busybox, tools/vm/init, and what a stock kernel has in modules of what
-# these need.
+# these need; brd is a disk for direct I/O.
 make_initrd() {
 	local kernel=$1 dir=$2 initrd=$KARENA_BUILD/vm/initrd-$1.gz
 	mkdir -p "$KARENA_BUILD/vm"
-	if [ "$KARENA_VM/init" -nt "$initrd" ] || [ "$dir/version" -nt "$initrd" ]; then
+	if [ "$KARENA_VM/init" -nt "$initrd" ] || [ "$KARENA_VM/lib.sh" -nt "$initrd" ] ||
+	   [ "$dir/version" -nt "$initrd" ]; then
 		with_lock "initrd-$kernel" pack_initrd "$dir" "$initrd"
 	fi
 	printf '%s\n' "$initrd"
@@ -137,7 +138,7 @@ pack_initrd() {
 	cp "$KARENA_VM/init" "$root/init"
 	: >"$root/modules/order"
 	if [ -e "$dir/modules" ]; then
-		add_modules "$dir" "$root/modules" 9pnet_virtio 9p overlay virtio_pci
+		add_modules "$dir" "$root/modules" 9pnet_virtio 9p overlay virtio_pci brd
 	fi
 	(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$initrd.$$"
 	mv "$initrd.$$" "$initrd"
