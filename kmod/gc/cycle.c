@@ -189,6 +189,8 @@ static void start_workers(struct karena_gc *gc)
 	unsigned int i;
 
 	WRITE_ONCE(gc->marking, true);
+	/* See karena_pacer_hold(). */
+	wake_up_all(&gc->done_wait);
 	/* Whoever runs the cycle is one. */
 	for (i = 0; i + 1 < nr_workers(gc); i++)
 		queue_work(system_dfl_wq, &gc->workers[i].work);

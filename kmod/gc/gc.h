@@ -192,6 +192,7 @@ void karena_pacer_set(struct karena_gc *gc);
 void karena_pacer_begin(struct karena_gc *gc);
 void karena_pacer_end(struct karena_gc *gc, u64 marked);
 void karena_limiter_count(struct karena_gc *gc, u64 ns);
+void karena_pacer_hold(struct karena_gc *gc);
 void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp);
 
 /* params.c */

@@ -10,11 +10,13 @@
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/sched.h>
+#include <linux/wait.h>
 
 #include "gc.h"
 
 #define RATIO_ONE	1024ULL
 #define LEAST_HEADROOM	SZ_64K
+#define HOLD		(HZ / 10)	/* most that a program is held up */
 #define LIMITER_NS	(2 * NSEC_PER_SEC)	/* of marking in a row, for each CPU */
 
 static u64 percent_of(u64 bytes, unsigned int percent)
@@ -122,6 +124,26 @@ static void assist(struct karena_gc *gc, size_t bytes)
 	if (!gc->params.assist_us || READ_ONCE(gc->limited) || !take_credit(gc, debt))
 		return;
 	karena_slice(gc, (u64)gc->params.assist_us * NSEC_PER_USEC, true);
+}
+
+/* Whether the heap is well over its goal, and nobody can help yet. */
+static bool is_ahead(struct karena_gc *gc)
+{
+	u64 used = used_bytes(gc), goal = READ_ONCE(gc->goal);
+
+	return used > goal && used - goal > goal / 8 && !READ_ONCE(gc->marking) &&
+	       READ_ONCE(gc->heap->head.phase) != KARENA_SWEEP;
+}
+
+/*
+ * Holds up a program that allocates faster than a cycle begins, until it can assist, or
+ * for a while; not in a section, which the begin of a cycle waits for.  Go lets a heap
+ * grow to 1.1 times its goal.
+ */
+void karena_pacer_hold(struct karena_gc *gc)
+{
+	if (gc->params.assist_us && is_ahead(gc))
+		wait_event_killable_timeout(gc->done_wait, !is_ahead(gc), HOLD);
 }
 
 /* So many bytes have just left the spans. */

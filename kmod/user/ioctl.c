@@ -205,6 +205,8 @@ static int alloc_all(struct karena_heap *heap, struct karena_type *type,
 	unsigned int want;
 
 	while (list->nr < req->count) {
+		if (heap->gc)
+			karena_pacer_hold(heap->gc);
 		want = min(req->count - list->nr, ADDR_BATCH);
 		if (alloc_some(heap, type, req, addrs, list, want) < want) {
 			if (fatal_signal_pending(current))
