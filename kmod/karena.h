@@ -16,7 +16,7 @@
  *
  * A heap that is made with @collect frees by itself what cannot be reached from
  * its roots: see karena_type_register(), karena_root_add(), karena_enter() and
- * karena_store().
+ * karena_store().  karena_from_fd() leads to the heap of a program.
  *
  * Contexts: karena_alloc(), karena_free() and their bulk forms may be called
  * from process, softirq and hardirq context (not from NMI), with any spinlock
@@ -336,5 +336,35 @@ static __always_inline void karena_store_word(struct karena_heap *heap, void **s
 										\
 	karena_store_word(heap, (void **)slot_, value_);			\
 })
+
+/*
+ * In the heap of a program, by the addresses that the program knows:
+ *
+ *	heap = karena_from_fd(fd);
+ *	type = karena_user_type(heap, id);
+ *
+ *	section = karena_enter(heap);
+ *	n = karena_user_new(heap, type, sizeof(node));
+ *	err = karena_user_write(heap, n, &node, sizeof(node));
+ *	err = karena_user_store(heap, &list->first, n);
+ *	karena_exit(heap, section);
+ *
+ * Programs read and write there at any time, and free what they like.  What comes from
+ * the heap is checked at each use, and has to be copied before it is relied upon.  A
+ * reference is good until the section ends, unless it is in the heap or pinned by then.
+ *
+ * A task that works for long in a system call, and does not sleep, holds up the next
+ * snapshot of the heap if its process has that mapped.
+ */
+struct karena_heap *karena_from_fd(int fd);
+struct karena_type *karena_user_type(struct karena_heap *heap, u32 id);
+void __user *karena_user_new(struct karena_heap *heap, struct karena_type *type, size_t size);
+size_t karena_user_size(struct karena_heap *heap, const void __user *object);
+int karena_user_pin(struct karena_heap *heap, const void __user *object);
+int karena_user_unpin(struct karena_heap *heap, const void __user *object);
+int karena_user_read(struct karena_heap *heap, const void __user *from, void *to, size_t len);
+int karena_user_write(struct karena_heap *heap, void __user *to, const void *from, size_t len);
+void __user *karena_user_load(struct karena_heap *heap, const void __user *slot);
+int karena_user_store(struct karena_heap *heap, void __user *slot, const void __user *value);
 
 #endif /* _KARENA_H */

@@ -205,6 +205,8 @@ enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr
 	return why;
 }
 
+KARENA_EXPORT_TEST(karena_free_addr);
+
 /**
  * karena_free - free an object
  * @heap: heap that it is of

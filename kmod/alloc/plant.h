@@ -19,6 +19,7 @@ enum karena_plant {
 	KARENA_PLANT_EARLY_END,		/* grey objects are left */
 	KARENA_PLANT_EARLY_SWEEP,	/* before anything is marked */
 	KARENA_PLANT_CACHED_FREED,	/* magazines are not emptied */
+	KARENA_PLANT_NO_LOAD_SHADE,	/* what kernel code gets from a program's heap */
 };
 
 enum karena_point {

@@ -66,7 +66,7 @@ static void shade_root(struct karena_gc *gc, const struct karena_root *root)
 
 /**
  * karena_root_add - let the collector start from words
- * @heap: heap that is collected
+ * @heap: heap that is collected, not one of a program
  * @start: first word, aligned to 8 bytes; not in a heap, and there until
  *	karena_root_del()
  * @count: how many words, 1 to 2^27
@@ -83,7 +83,7 @@ int karena_root_add(struct karena_heap *heap, void *start, size_t count)
 	struct karena_root *root;
 	int err;
 
-	if (!gc || !start || !count || count > MAX_ROOT_WORDS ||
+	if (!gc || heap->user || !start || !count || count > MAX_ROOT_WORDS ||
 	    !IS_ALIGNED((unsigned long)start, sizeof(void *)))
 		return -EINVAL;
 	root = kzalloc(sizeof(*root), GFP_KERNEL | heap->gfp);

@@ -311,27 +311,12 @@ static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 	return err;
 }
 
-/*
- * An address that a program gave, as one in its window whatever the CPU guesses;
- * false if it is not in there.
- */
-static bool in_window(struct karena_uheap *uh, u64 *addr)
-{
-	unsigned long size = uh->npages << KARENA_PAGE_SHIFT;
-	unsigned long offset = *addr - uh->heap.base;
-
-	if (offset >= size)
-		return false;
-	*addr = uh->heap.base + array_index_nospec(offset, size);
-	return true;
-}
-
 static enum karena_reject free_in_window(struct karena_uheap *uh, u64 addr)
 {
 	enum karena_reject why;
 	int section;
 
-	if (!in_window(uh, &addr)) {
+	if (!karena_in_window(uh, &addr)) {
 		karena_reject(&uh->heap, addr, KARENA_REJECT_NOT_OBJECT);
 		return KARENA_REJECT_NOT_OBJECT;
 	}
@@ -394,7 +379,7 @@ static int do_usable(struct file *file, union karena_arg *arg, void __user *uarg
 
 	if (req->flags)
 		return -EINVAL;
-	req->usable = in_window(uh, &addr) ? karena_usable_addr(&uh->heap, addr) : 0;
+	req->usable = karena_in_window(uh, &addr) ? karena_usable_addr(&uh->heap, addr) : 0;
 	return req->usable ? 0 : -ENOENT;
 }
 

@@ -8,6 +8,7 @@
  *	scan      references in the memory and registers of a process
  *	stop      all threads of all processes stand still
  *	collect   the snapshot: all of it together; calls
+ *	kernel    kernel code that works in the heap of a program
  */
 #ifndef _KARENA_USER_H
 #define _KARENA_USER_H
@@ -116,6 +117,7 @@ void karena_user_init(void);
 struct karena_uheap *karena_uheap_create(const struct karena_setup *setup);
 int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes);
 void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
+bool karena_in_window(struct karena_uheap *uh, u64 *addr);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* control.c */

@@ -20,6 +20,7 @@
  * finds it mapped; or it gets the lock first, and the fault finds no mapping.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/pagemap.h>
 #include <linux/random.h>
 #include <linux/sched/signal.h>
@@ -267,6 +268,21 @@ static const struct karena_backing window_backing = {
 	.destroy = window_destroy,
 };
 
+/*
+ * An address that a program gave, as one in its window whatever the CPU guesses;
+ * false if it is not in there.
+ */
+bool karena_in_window(struct karena_uheap *uh, u64 *addr)
+{
+	unsigned long size = uh->npages << KARENA_PAGE_SHIFT;
+	unsigned long offset = *addr - uh->heap.base;
+
+	if (offset >= size)
+		return false;
+	*addr = uh->heap.base + array_index_nospec(offset, size);
+	return true;
+}
+
 /* The machine page at @pgoff of the window, with a reference; NULL if it has none. */
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 {
@@ -417,3 +433,5 @@ free:
 	uheap_free(uh);
 	return ERR_PTR(err);
 }
+
+KARENA_EXPORT_TEST(karena_uheap_create);

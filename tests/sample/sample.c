@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * karena_sample: the cache and the graph behind files in
+ * karena_sample: the cache, the graph and guests behind files in
  * /sys/kernel/debug/karena_sample.  A line written is a command, what is read next
  * is its answer.  In "cache":
  *
@@ -17,6 +17,17 @@
  *	collect later	ok, at once
  *	objects		N
  *
+ * In "guest", where each descriptor has one of its own (guest.h, line.c):
+ *
+ *	open FD TYPE	ok | error N		into the heap of the caller's FD
+ *	add N NAME	ok | error N		a node of its tree
+ *	tasks		N | error N		all processes
+ *	root		ADDRESS			of the tree
+ *	forget		ok			and begins another one
+ *	move ADDRESS COUNT STEPS SEED	ok | error N	references of a table
+ *	bare ...	ok | error N		the same, wrong
+ *	size A, load A, store A VALUE, read A LENGTH, write A LENGTH BYTE, pin A, unpin A
+ *
  * N after "error" is an errno.  A descriptor keeps the answer to its own last
  * command; descriptors may be used at the same time.
  */
@@ -29,6 +40,7 @@
 #include <linux/uaccess.h>
 
 #include "graph.h"
+#include "guest.h"
 #include "lru.h"
 
 static unsigned long limit = 1 << 20;
@@ -43,7 +55,8 @@ static struct dentry *dir;
 
 struct session {
 	int (*answer_line)(struct session *s);
-	struct mutex lock;		/* the two below */
+	struct mutex lock;		/* all below */
+	struct guest *guest;
 	char line[MAX_LINE];
 	char answer[MAX_LINE];
 };
@@ -62,7 +75,10 @@ static int sample_open(struct inode *inode, struct file *file)
 
 static int sample_release(struct inode *inode, struct file *file)
 {
-	kvfree(file->private_data);
+	struct session *s = file->private_data;
+
+	guest_close(s->guest);
+	kvfree(s);
 	return 0;
 }
 
@@ -165,6 +181,19 @@ static int answer_graph(struct session *s)
 	return 0;
 }
 
+static int answer_guest(struct session *s)
+{
+	int result;
+
+	s->answer[0] = '\0';
+	result = guest_answer(&s->guest, s->line, s->answer, MAX_LINE);
+	if (result == -ENOTTY)
+		return -EINVAL;
+	if (!s->answer[0])
+		say_result(s, result);
+	return 0;
+}
+
 static ssize_t sample_write(struct file *file, const char __user *buf, size_t len,
 			    loff_t *pos)
 {
@@ -222,6 +251,7 @@ static int __init sample_init(void)
 	dir = debugfs_create_dir("karena_sample", NULL);
 	debugfs_create_file("cache", 0600, dir, answer_cache, &sample_fops);
 	debugfs_create_file("graph", 0600, dir, answer_graph, &sample_fops);
+	debugfs_create_file("guest", 0600, dir, answer_guest, &sample_fops);
 	return 0;
 }
 
@@ -236,4 +266,4 @@ module_init(sample_init);
 module_exit(sample_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("A cache of strings and a graph of places in karena heaps");
+MODULE_DESCRIPTION("A cache of strings, a graph of places, and guests of programs in karena heaps");

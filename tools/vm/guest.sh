@@ -61,7 +61,7 @@ run_program() {
 	local name=$1 status sample=
 	shift
 	printf '### begin %s\n' "$name"
-	if [ "$name" = t_sample ] && [ -e "$KARENA_MODULES/karena_sample.ko" ]; then
+	if [[ $name =~ ^t_(sample|fromfd)$ ]] && [ -e "$KARENA_MODULES/karena_sample.ko" ]; then
 		echo Y >/sys/module/karena/parameters/gctrace
 		load "$KARENA_MODULES/karena_sample.ko" && sample=1
 	fi
