@@ -35,6 +35,11 @@ static inline int karena_folio_mapcount(struct folio *folio)
 #define folio_mapcount karena_folio_mapcount
 #endif
 
+#ifdef KARENA_HAVE_GUP_VMAS			/* up to 6.4 */
+#define get_user_pages_remote(mm, start, nr, flags, pages, locked) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
+#endif
+
 #ifndef struct_size_t				/* 6.5 */
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)

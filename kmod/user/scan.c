@@ -6,13 +6,25 @@
  *
  * Of a thread: its general and vector registers (a memmove() in flight holds
  * references only there), and its stack, from the red zone below the stack pointer
- * up to the end of its mapping.  A signal handler may be on another stack: then the
- * one that it interrupted is searched as well, from the lowest address of it that
- * any word on the other stack tells, as the interrupted stack pointer is one of
- * these.
+ * up to the end of its mapping.  A signal handler or a coroutine may be on another
+ * stack: then the one that the thread began with is searched as well, all of it, as
+ * nothing tells how much of that is in use.
+ *
+ * All that share the heap stand meanwhile, so nothing here waits for a program: not
+ * for one that serves the page (userfaultfd, FUSE), nor for a lock of the memory
+ * that a thread holds which waits for one.  What was swapped out, or is moved, is
+ * waited for, as references in it would be lost.  So memory is read as it is; where
+ * that fails, what is worth a fault is faulted in: entries of the page table that
+ * are not empty, and files whose pages the kernel has or gets by itself.  Such a
+ * fault may not be retried, which is what keeps userfaultfd from waiting.
  */
+#include <linux/delay.h>
 #include <linux/elf.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/regset.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task_stack.h>
@@ -22,11 +34,15 @@
 #include <asm/ptrace.h>
 #include <asm/syscall.h>
 
+#include "kmod/compat/compat.h"
+#include "kmod/compat/leafops.h"
 #include "user.h"
 
 #define RED_ZONE	128u
 #define REGS_ROOM	SZ_16K		/* vector registers, the largest there are */
 #define NT_XSTATE	0x202		/* NT_X86_XSTATE */
+#define LOCK_TRIES	10u
+#define LOCK_PAUSE	100u		/* microseconds between two of them */
 
 /* Which word of the general registers it is, for now and ever. */
 #if defined(CONFIG_X86_64) || (defined(CONFIG_UML_X86) && defined(CONFIG_64BIT))
@@ -38,11 +54,9 @@
 struct karena_scan {
 	karena_visit_t *visit;
 	void *arg;
-	/* The stack that a thread is not on: words into it are of interest. */
-	unsigned long other_start;
-	unsigned long other_end;
-	unsigned long lowest;		/* of these */
-	unsigned long words[SZ_4K / sizeof(long)];
+	bool failed;			/* something has not been looked at */
+	bool whole;			/* stacks: also what is below the stack pointer */
+	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
 };
 
@@ -56,34 +70,161 @@ void karena_scan_delete(struct karena_scan *scan)
 	kvfree(scan);
 }
 
-void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg)
+/*
+ * With @whole also what is below the stack pointers: what is there is dead, but may
+ * get above them again as it is, in a variable without a value.
+ */
+void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg, bool whole)
 {
 	scan->visit = visit;
 	scan->arg = arg;
+	scan->whole = whole;
+	scan->failed = false;
+}
+
+/* Whether since then all was looked at; if not, it may be later on. */
+bool karena_scan_end(const struct karena_scan *scan)
+{
+	return !scan->failed;
 }
 
 static void visit_words(struct karena_scan *scan, const unsigned long *words, size_t nr)
 {
 	size_t i;
 
-	for (i = 0; i < nr; i++) {
-		if (words[i] >= scan->other_start && words[i] < scan->other_end)
-			scan->lowest = min(scan->lowest, words[i]);
+	for (i = 0; i < nr; i++)
 		scan->visit(scan->arg, words[i]);
+}
+
+/* --- memory that is not there --- */
+
+/* False if somebody holds the lock and does not let go of it. */
+static bool lock_memory(struct karena_scan *scan)
+{
+	unsigned int i;
+
+	for (i = 0; i < LOCK_TRIES && !scan->failed; i++) {
+		if (mmap_read_trylock(current->mm))
+			return true;
+		usleep_range(LOCK_PAUSE / 2, LOCK_PAUSE);
 	}
+	scan->failed = true;
+	return false;
+}
+
+/* Whether the kernel gets the pages of a file without the help of a program. */
+static bool is_served_by_kernel(const struct file *file)
+{
+	const struct super_block *sb = file_inode(file)->i_sb;
+
+	/* Of those with a device, only FUSE has subtypes. */
+	return sb->s_magic == TMPFS_MAGIC || sb->s_magic == HUGETLBFS_MAGIC ||
+	       (sb->s_type->fs_flags & (FS_REQUIRES_DEV | FS_HAS_SUBTYPE)) == FS_REQUIRES_DEV;
+}
+
+/*
+ * Whether nothing is at an address, not even in swap; then also in all that is up to
+ * @end.  With interrupts off: page tables stay, as for get_user_pages_fast().
+ */
+static bool is_empty_entry(struct mm_struct *mm, unsigned long addr, unsigned long *end)
+{
+	pgd_t pgd = READ_ONCE(*pgd_offset(mm, addr));
+	p4d_t p4d;
+	pud_t pud;
+	pmd_t pmd;
+	pte_t pte;
+
+	*end = pgd_addr_end(addr, ULONG_MAX);
+	if (pgd_none(pgd) || pgd_bad(pgd))
+		return pgd_none(pgd);
+	p4d = READ_ONCE(*p4d_offset(&pgd, addr));
+	*end = p4d_addr_end(addr, ULONG_MAX);
+	if (p4d_none(p4d) || p4d_bad(p4d))
+		return p4d_none(p4d);
+	pud = READ_ONCE(*pud_offset(&p4d, addr));
+	*end = pud_addr_end(addr, ULONG_MAX);
+	if (pud_none(pud) || pud_bad(pud))
+		return pud_none(pud);
+	pmd = READ_ONCE(*pmd_offset(&pud, addr));
+	*end = pmd_addr_end(addr, ULONG_MAX);
+	/* A huge page, also one that is moved, is no table. */
+	if (pmd_none(pmd) || pmd_bad(pmd))
+		return pmd_none(pmd);
+	pte = READ_ONCE(*pte_offset_kernel(&pmd, addr));
+	*end = round_down(addr, PAGE_SIZE) + PAGE_SIZE;
+	return pte_none(pte) || pte_is_marker(pte);
+}
+
+static bool is_empty(struct mm_struct *mm, unsigned long addr, unsigned long *end)
+{
+	unsigned long flags;
+	bool empty;
+
+	local_irq_save(flags);
+	empty = is_empty_entry(mm, addr, end);
+	local_irq_restore(flags);
+	return empty;
+}
+
+/* Faults in a page, whatever it may be used for, and reads of it; how many bytes. */
+static size_t read_fault(struct karena_scan *scan, unsigned long start, size_t size)
+{
+	struct page *page;
+	long nr;
+
+	nr = get_user_pages_remote(current->mm, start, 1, FOLL_FORCE, &page, NULL);
+	if (nr == 1) {
+		memcpy_from_page((char *)scan->words, page, offset_in_page(start), size);
+		put_page(page);
+		return size;
+	}
+	/* Else there is nothing, and no waiting for it. */
+	if (nr != -EFAULT)
+		scan->failed = true;
+	return 0;
+}
+
+/*
+ * Memory that cannot be read as it is: how many bytes of it were after all.  Where
+ * nothing is, @end becomes the next address that may have something.
+ */
+static size_t read_missing(struct karena_scan *scan, unsigned long start, unsigned long *end)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long hole;
+	size_t size = 0;
+
+	if (!lock_memory(scan))
+		return 0;
+	vma = find_vma(mm, start);
+	if (!vma)
+		*end = ULONG_MAX;
+	else if (vma->vm_start > start)
+		*end = vma->vm_start;
+	else if ((vma->vm_file && is_served_by_kernel(vma->vm_file)) ||
+		 !is_empty(mm, start, &hole))
+		size = read_fault(scan, start, *end - start);
+	else
+		*end = min(hole, vma->vm_end);
+	mmap_read_unlock(mm);
+	return size;
 }
 
 /* What of a range cannot be read is left out. */
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end)
 {
-	unsigned long size, missing;
+	unsigned long next;
+	size_t size;
 
 	start = round_up(start, sizeof(long));
-	while (start < end) {
-		size = min(round_down(start, SZ_4K) + SZ_4K, end) - start;
-		missing = copy_from_user(scan->words, (const void __user *)start, size);
-		visit_words(scan, scan->words, (size - missing) / sizeof(long));
-		start += size;
+	end = min(end, TASK_SIZE);
+	for (; start < end && !scan->failed; start = next) {
+		next = min(round_down(start, PAGE_SIZE) + PAGE_SIZE, end);
+		size = next - start;
+		if (copy_from_user_nofault(scan->words, (const void __user *)start, size))
+			size = read_missing(scan, start, &next);
+		visit_words(scan, scan->words, size / sizeof(long));
 		cond_resched();
 	}
 }
@@ -138,16 +279,17 @@ struct bounds {
 	unsigned long end;
 };
 
-/* The mapping that an address is in; empty if it is in none. */
-static struct bounds mapping_at(unsigned long addr)
+/* The mapping that an address is in, or that will grow down to it; else empty. */
+static struct bounds mapping_at(struct karena_scan *scan, unsigned long addr)
 {
 	struct mm_struct *mm = current->mm;
 	struct bounds bounds = {};
 	struct vm_area_struct *vma;
 
-	mmap_read_lock(mm);
+	if (!lock_memory(scan))
+		return bounds;
 	vma = find_vma(mm, addr);
-	if (vma && vma->vm_start <= addr)
+	if (vma && (vma->vm_start <= addr || vma->vm_flags & VM_GROWSDOWN))
 		bounds = (struct bounds){ vma->vm_start, vma->vm_end };
 	mmap_read_unlock(mm);
 	return bounds;
@@ -157,34 +299,21 @@ static struct bounds mapping_at(unsigned long addr)
 static struct bounds first_stack(struct karena_scan *scan, struct task_struct *task)
 {
 	if (thread_group_leader(task))
-		return mapping_at(current->mm->start_stack);
-	return mapping_at(thread_pointer(scan, task));
-}
-
-static bool contains(struct bounds bounds, unsigned long addr)
-{
-	return addr >= bounds.start && addr < bounds.end;
+		return mapping_at(scan, current->mm->start_stack);
+	return mapping_at(scan, thread_pointer(scan, task));
 }
 
 /* A thread that stands still. */
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task)
 {
 	unsigned long sp = user_stack_pointer(task_pt_regs(task));
-	struct bounds stack = mapping_at(sp), first = first_stack(scan, task);
+	struct bounds stack = mapping_at(scan, sp), first = first_stack(scan, task);
 
-	if (contains(first, sp)) {
-		scan->other_end = 0;
-	} else {
-		scan->other_start = first.start;
-		scan->other_end = first.end;
-	}
-	scan->lowest = ULONG_MAX;
 	scan_registers(scan, task);
-	karena_scan_range(scan, sp - RED_ZONE, stack.end);
-	scan->other_end = 0;
-	if (contains(first, sp) || !first.end)
-		return;
-	if (!contains(first, scan->lowest))
-		scan->lowest = first.start + RED_ZONE;
-	karena_scan_range(scan, scan->lowest - RED_ZONE, first.end);
+	/* The red zone of an empty stack is all there is of it. */
+	karena_scan_range(scan, sp - RED_ZONE, max(sp, stack.end));
+	if (scan->whole)
+		karena_scan_range(scan, stack.start, min(sp, stack.end));
+	if (first.end != stack.end)
+		karena_scan_range(scan, first.start, first.end);
 }

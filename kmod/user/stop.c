@@ -464,10 +464,11 @@ static bool visit_all(struct karena_uheap *uh, karena_visit_t *visit, void *arg,
 		visit_inflight(uh, visit, arg);
 		karena_pages_visit(uh, visit, arg);
 	}
-	karena_scan_begin(uh->stop->scan, visit, arg);
+	/* The check, later on, is to find nothing that this did not. */
+	karena_scan_begin(uh->stop->scan, visit, arg, snapshot && uh->heap.gc->params.check);
 	for (i = 0; i < uh->stop->nr; i++)
 		scan_process(uh, uh->stop->process[i]);
-	return !moved(uh);
+	return karena_scan_end(uh->stop->scan) && !moved(uh);
 }
 
 /* For the report: whoever runs now that all should stand. */

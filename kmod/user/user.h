@@ -152,7 +152,8 @@ int karena_range_change(struct karena_uheap *uh, u64 start, u64 size, bool add);
 /* scan.c */
 struct karena_scan *karena_scan_new(void);
 void karena_scan_delete(struct karena_scan *scan);
-void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg);
+void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg, bool whole);
+bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
 

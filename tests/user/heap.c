@@ -147,6 +147,28 @@ bool gc_info(int fd, struct karena_gc_info *info)
 	return check_ret(kioctl(fd, KARENA_IOC_GC_INFO, info), 0);
 }
 
+bool gc_get(int fd, struct karena_gc_control *control)
+{
+	*control = (struct karena_gc_control){ .size = sizeof(*control) };
+	return check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, control), 0);
+}
+
+bool gc_set(int fd, struct karena_gc_control *control)
+{
+	control->flags = KARENA_GC_SET;
+	return check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, control), 0);
+}
+
+bool gc_check(int fd)
+{
+	struct karena_gc_control control;
+
+	if (!gc_get(fd, &control))
+		return false;
+	control.check = 1;
+	return gc_set(fd, &control);
+}
+
 void heap_unmap(struct heap *heap)
 {
 	if (heap->objects)
@@ -165,14 +187,30 @@ void heap_close(struct heap *heap)
 	heap->fd = -1;
 }
 
-int heap_alloc(int fd, __u64 object_size, __u32 flags, __u32 count, __u64 *addrs)
+int heap_alloc_type(int fd, __u32 type, __u64 object_size, __u32 flags, __u32 count,
+		    __u64 *addrs)
 {
 	struct karena_alloc alloc = {
 		.size = sizeof(alloc), .flags = flags, .object_size = object_size,
-		.count = count, .addrs = as_addr(addrs),
+		.count = count, .type = type, .addrs = as_addr(addrs),
 	};
 
 	return kioctl(fd, KARENA_IOC_ALLOC, &alloc);
+}
+
+int heap_alloc(int fd, __u64 object_size, __u32 flags, __u32 count, __u64 *addrs)
+{
+	return heap_alloc_type(fd, 0, object_size, flags, count, addrs);
+}
+
+__u32 heap_register(int fd, __u64 object_size, const __u32 *refs, __u32 nr_refs)
+{
+	struct karena_register arg = {
+		.size = sizeof(arg), .object_size = object_size, .refs = as_addr(refs),
+		.nr_refs = nr_refs, .name = "test",
+	};
+
+	return check_ret(kioctl(fd, KARENA_IOC_REGISTER, &arg), 0) ? arg.id : 0;
 }
 
 __u64 heap_new(int fd, __u64 object_size, __u32 flags)

@@ -48,6 +48,11 @@ int heap_collect(int fd);
 /* A range that is searched for references, or with KARENA_ROOT_DEL not any more. */
 int heap_root(int fd, const void *start, __u64 length, __u32 flags);
 bool gc_info(int fd, struct karena_gc_info *info);
+/* How it is collected, to be changed and set. */
+bool gc_get(int fd, struct karena_gc_control *control);
+bool gc_set(int fd, struct karena_gc_control *control);
+/* Each cycle is checked: karena_gc_info.lost tells what it found. */
+bool gc_check(int fd);
 void heap_unmap(struct heap *heap);
 void heap_close(struct heap *heap);
 
@@ -59,6 +64,10 @@ bool map_failed(__s64 addr);
 int heap_alloc(int fd, __u64 object_size, __u32 flags, __u32 count, __u64 *addrs);
 /* One object, 0 when it failed. */
 __u64 heap_new(int fd, __u64 object_size, __u32 flags);
+/* A type with references; its number, 0 when it failed. */
+__u32 heap_register(int fd, __u64 object_size, const __u32 *refs, __u32 nr_refs);
+int heap_alloc_type(int fd, __u32 type, __u64 object_size, __u32 flags, __u32 count,
+		    __u64 *addrs);
 int heap_free(int fd, const __u64 *addrs, __u32 count, struct karena_free *out);
 /* Frees one; 0, or enum karena_reject, or -errno. */
 int heap_drop(int fd, __u64 addr);

@@ -300,16 +300,6 @@ static void run_mover(void *arg)
 	mover->move(mover, &rng);
 }
 
-static void set_checked(int fd)
-{
-	struct karena_gc_control control = { .size = sizeof(control) };
-
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
-	control.flags = KARENA_GC_SET;
-	control.check = 1;
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
-}
-
 static void changes_while_marking(void)
 {
 	unsigned int i, cycles = tap_count(10, 1000);
@@ -320,7 +310,7 @@ static void changes_while_marking(void)
 
 	if (!s)
 		return;
-	set_checked(s->heap.fd);
+	gc_check(s->heap.fd);
 	s->slot[0] = as_ptr(heap_new(s->heap.fd, CHAINS * sizeof(void *), 0));
 	check_ret(heap_root(s->heap.fd, s->slot, sizeof(s->slot), 0), 0);
 	for (i = 0; i < ARRAY_SIZE(mover); i++) {

@@ -3,21 +3,15 @@
  * Processes are killed at random moments while they allocate, free and fault
  * in a heap: what others hold in it is whole after each death, it goes on
  * working, and all memory comes back with the last one.
- *
- * The moment: the victim counts its steps in memory that the killer sees; the
- * killer waits for a random count and spins a random while longer.
  */
 #define _GNU_SOURCE
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "heap.h"
+#include "kill.h"
 #include "model.h"
 #include "tap.h"
 
@@ -83,37 +77,6 @@ static void victim(void *arg)
 	}
 }
 
-/* Waits until the victim made @steps steps; false when it has ended. */
-static bool wait_for_steps(const struct victim *v, pid_t pid, __u32 steps)
-{
-	while (__atomic_load_n(v->steps, __ATOMIC_RELAXED) < steps) {
-		siginfo_t info = { 0 };
-
-		if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid)
-			return check(!"the victim ended by itself");
-		sched_yield();
-	}
-	return true;
-}
-
-static void kill_at_random(struct rng *rng, const struct victim *v, pid_t pid)
-{
-	unsigned int spin;
-
-	wait_for_steps(v, pid, 1 + rng_below(rng, 60));
-	for (spin = rng_below(rng, 20000); spin; spin--)
-		__asm__ volatile("" : : : "memory");
-	kill(pid, SIGKILL);
-}
-
-static void reap(pid_t pid)
-{
-	int status = 0;
-
-	if (check_eq(waitpid(pid, &status, 0), pid))
-		check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
 static pid_t start(struct victim *v)
 {
 	__atomic_store_n(v->steps, 0, __ATOMIC_RELAXED);
@@ -123,9 +86,8 @@ static pid_t start(struct victim *v)
 static bool victim_init(struct victim *v)
 {
 	memset(v, 0, sizeof(*v));
-	v->steps = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return check(v->steps != MAP_FAILED);
+	v->steps = shared_memory(4096);
+	return v->steps;
 }
 
 /* Replaces one of the survivor's objects by another. */
@@ -187,8 +149,8 @@ static void shared_heap(void)
 
 		for (i = 0; i < 20; i++)
 			renew(&s, &v.heap, &rng);
-		kill_at_random(&rng, &v, pid);
-		reap(pid);
+		kill_at_random(&rng, v.steps, pid);
+		reap_killed(pid);
 		all_whole(&s);
 	}
 	check_ret(heap_info(v.heap.fd, 0, 0, &own), 0);
@@ -221,9 +183,9 @@ static void several(void)
 		for (i = 0; i < 20; i++)
 			renew(&s, &v.heap, &rng);
 		for (i = 0; i < ARRAY_SIZE(pids); i++)
-			kill_at_random(&rng, &v, pids[i]);
+			kill_at_random(&rng, v.steps, pids[i]);
 		for (i = 0; i < ARRAY_SIZE(pids); i++)
-			reap(pids[i]);
+			reap_killed(pids[i]);
 		all_whole(&s);
 	}
 	let_go(&s, &v.heap);
@@ -247,8 +209,8 @@ static void private_heaps(void)
 	for (v.nr = 0; v.nr < kills && !tap_failed(); v.nr++) {
 		pid_t pid = start(&v);
 
-		kill_at_random(&rng, &v, pid);
-		reap(pid);
+		kill_at_random(&rng, v.steps, pid);
+		reap_killed(pid);
 		if (v.nr % 10 == 9)
 			user_back_to(&before);
 	}
@@ -284,7 +246,7 @@ static void glutton(void *arg)
 /* What a killed call had in hand is at most one call's worth. */
 static void long_calls(void)
 {
-	unsigned int kills = tap_count(20, 200), i, spin;
+	unsigned int kills = tap_count(20, 200), i;
 	struct karena_info before;
 	struct victim v;
 	struct big big;
@@ -301,11 +263,10 @@ static void long_calls(void)
 		big.steps = v.steps;
 		__atomic_store_n(v.steps, 0, __ATOMIC_RELAXED);
 		pid = tap_fork(glutton, &big);
-		wait_for_steps(&v, pid, 1);
-		for (spin = rng_below(&rng, 3000000); spin; spin--)
-			__asm__ volatile("" : : : "memory");
+		wait_for_steps(v.steps, pid, 1);
+		spin_at_random(&rng, 3000000);
 		kill(pid, SIGKILL);
-		reap(pid);
+		reap_killed(pid);
 		check(heap_new(big.heap.fd, 16 * MIB, 0));
 		heap_close(&big.heap);
 		user_back_to(&before);

@@ -29,16 +29,6 @@ static int reg(int fd, __u64 size, __u32 flags, const __u32 *refs, __u32 nr,
 	return reg_named(fd, "type", size, flags, refs, nr, out);
 }
 
-static int alloc_typed(int fd, __u32 type, __u64 size, __u32 flags, __u32 count, __u64 *addrs)
-{
-	struct karena_alloc arg = {
-		.size = sizeof(arg), .flags = flags, .object_size = size, .count = count,
-		.type = type, .addrs = as_addr(addrs),
-	};
-
-	return kioctl(fd, KARENA_IOC_ALLOC, &arg);
-}
-
 static void good_layouts(void)
 {
 	static __u32 all[KARENA_MAX_SMALL / 8];
@@ -138,25 +128,25 @@ static void objects_and_arrays(void)
 	if (!heap_open(&heap, WINDOW, 0))
 		return;
 	check_ret(reg(heap.fd, 24, 0, refs, 1, &out), 0);
-	check_ret(alloc_typed(heap.fd, out.id, 0, 0, 100, addr), 0);
+	check_ret(heap_alloc_type(heap.fd, out.id, 0, 0, 100, addr), 0);
 	for (i = 0; i < 100; i++) {
 		check_eq(heap_usable(heap.fd, addr[i]), 24);
 		check_eq(*(__u64 *)as_ptr(addr[i]), 0);
 		memset(as_ptr(addr[i]), 1, 24);
 	}
-	check_ret(alloc_typed(heap.fd, out.id, 10 * 24, 0, 1, &array), 0);
+	check_ret(heap_alloc_type(heap.fd, out.id, 10 * 24, 0, 1, &array), 0);
 	check_eq(heap_usable(heap.fd, array), 240);
-	check_ret(alloc_typed(heap.fd, out.id, 10000 * 24, 0, 1, &large), 0);
+	check_ret(heap_alloc_type(heap.fd, out.id, 10000 * 24, 0, 1, &large), 0);
 	check(heap_usable(heap.fd, large) >= 240000);
 	check_eq(*(__u64 *)as_ptr(large + 239992), 0);
 	/* What a type does not allow. */
-	check_ret(alloc_typed(heap.fd, out.id, 25, 0, 1, &array), -EINVAL);
-	check_ret(alloc_typed(heap.fd, out.id, 0, KARENA_ALLOC_NOSCAN, 1, &array), -EINVAL);
-	check_ret(alloc_typed(heap.fd, out.id + 1, 0, 0, 1, &array), -EINVAL);
+	check_ret(heap_alloc_type(heap.fd, out.id, 25, 0, 1, &array), -EINVAL);
+	check_ret(heap_alloc_type(heap.fd, out.id, 0, KARENA_ALLOC_NOSCAN, 1, &array), -EINVAL);
+	check_ret(heap_alloc_type(heap.fd, out.id + 1, 0, 0, 1, &array), -EINVAL);
 	/* They are freed as all others, and come again zeroed. */
 	check_ret(heap_free(heap.fd, addr, 100, NULL), 0);
 	check_eq(heap_drop(heap.fd, addr[0]), KARENA_REJECT_DOUBLE);
-	check_ret(alloc_typed(heap.fd, out.id, 0, 0, 100, addr), 0);
+	check_ret(heap_alloc_type(heap.fd, out.id, 0, 0, 100, addr), 0);
 	for (i = 0; i < 100; i++)
 		check_eq(*(__u64 *)as_ptr(addr[i] + 16), 0);
 	check_ret(heap_free(heap.fd, addr, 100, NULL), 0);
