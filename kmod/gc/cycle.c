@@ -213,11 +213,17 @@ static void sweep_all(struct karena_gc *gc)
 		cond_resched();
 }
 
+/* Programs grow the heap meanwhile, without any assists that would hold them up. */
+static bool in_a_hurry(struct karena_gc *gc)
+{
+	return gc->world || atomic_read(&gc->waiters);
+}
+
 /* As long as it takes, or soon if somebody waits for the cycle. */
 static void wait_for_sections(struct karena_gc *gc)
 {
 	mod_delayed_work(system_dfl_wq, &gc->stuck_work, STUCK_AFTER);
-	if (atomic_read(&gc->waiters))
+	if (in_a_hurry(gc))
 		synchronize_srcu_expedited(&gc->sections);
 	else
 		synchronize_srcu(&gc->sections);
@@ -226,7 +232,7 @@ static void wait_for_sections(struct karena_gc *gc)
 
 static void wait_for_readers(struct karena_gc *gc)
 {
-	if (atomic_read(&gc->waiters))
+	if (in_a_hurry(gc))
 		synchronize_rcu_expedited();
 	else
 		synchronize_rcu();
