@@ -10,6 +10,9 @@
 #   mark    the collector against Boehm's and Go's, on this machine and on UML,
 #           whose memory is in huge pages if this user may ask for them, as the
 #           linear mapping of other kernels is
+#   user-gc collected heaps of programs against Boehm's collector and Go's, in the
+#           stock Debian 6.1 and on UML, where user space has native speed but no
+#           two threads of a process run at a time
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -71,12 +74,41 @@ bench_mark() {
 	report mark uml mark/report.awk "$log" "$peers"
 }
 
-all=(slab mark)
+# The same programs with other collectors run in the same machines.
+user_gc_programs() {
+	local src=$KARENA_TOP/tests/bench/user-gc bin=$KARENA_BUILD/bin
+	local cc=(gcc -O2 -Wall -Wextra -pthread "-I$KARENA_BUILD/include")
+	local lib=$KARENA_BUILD/lib/libkarena.a name
+	make -C "$KARENA_TOP" tools >/dev/null
+	for name in graph lru; do
+		"${cc[@]}" -o "$bin/user-gc-$name" "$src/$name.c" "$lib"
+	done
+	"${cc[@]}" -o "$bin/user-gc-karena" "$src/trees.c" "$lib"
+	"${cc[@]}" -DPEER_BOEHM -o "$bin/user-gc-boehm" "$src/trees.c" -lgc
+	"${cc[@]}" -o "$bin/user-gc-measure" "$src/measure.c"
+	(cd "$src/go" && GO111MODULE=off GOCACHE=$KARENA_BUILD/go go build -o "$bin/user-gc-go" .)
+}
+
+bench_user_gc() {
+	local kernel log
+	user_gc_programs
+	for kernel in stock-6.1 uml; do
+		log=$KARENA_BUILD/vm/logs/bench-user-gc-$kernel.log
+		"$KARENA_VM/build.sh" "$kernel" >/dev/null
+		say "benchmark user-gc on $kernel"
+		"$KARENA_VM/run.sh" --name "bench-user-gc-$kernel" --memory 3G --timeout 1800 \
+			"$kernel" -- "$KARENA_VM/guest.sh" bench user-gc >"$log" ||
+			{ tail -n 5 "$log" >&2; exit 1; }
+		report user-gc "$kernel" user-gc/report.awk "$log"
+	done
+}
+
+all=(slab mark user-gc)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do
-	declare -F "bench_$name" >/dev/null || die "no benchmark is called $name"
-	"bench_$name"
+	declare -F "bench_${name//-/_}" >/dev/null || die "no benchmark is called $name"
+	"bench_${name//-/_}"
 done
 echo "results in $json"
 exit $missed

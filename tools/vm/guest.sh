@@ -7,6 +7,7 @@
 #   guest.sh user PROGRAM...    load the module, run TAP programs
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
+#   guest.sh bench user-gc      load the module, run the programs: a line for each run
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh load MODULE...     load planted modules, whatever comes of it
 #   guest.sh shell              load the module, then a prompt
@@ -118,6 +119,7 @@ kunit|torture)
 	with_module "karena_$command" ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
+	user-gc) load "$KARENA_KO" && tests/bench/user-gc/run.sh && rmmod karena ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;

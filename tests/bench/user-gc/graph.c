@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a graph in a collected heap costs its program while cycles run over it.
+ *
+ *	usage: graph pause|walk|pages MIB [WRITES]
+ *
+ *	pause	how long threads stand still while others store references all over it
+ *	walk	steps of a reader that stores at WRITES of 1,000 steps, in a
+ *		millisecond while it is marked and in one while no cycle runs
+ *	pages	the first store to each page after a cycle, and the next ones; and what
+ *		it takes to protect them
+ */
+#include <string.h>
+
+#include "layer.h"
+#include "gaps.h"
+
+#define CYCLES 12
+#define BULK 1024
+#define QUANTUM 1000		/* us */
+
+/* 256 bytes, so that a large graph is made soon. */
+struct vertex {
+	struct vertex *to[2];
+	__u64 payload[30];
+};
+
+struct graph {
+	struct vertex **all;
+	size_t nr;
+};
+
+static struct graph graph;
+static struct kind vertices = KIND(struct vertex);
+static bool over;			/* atomic */
+
+static bool is_over(void)
+{
+	return __atomic_load_n(&over, __ATOMIC_RELAXED);
+}
+
+/* xorshift */
+static __u64 next(__u64 *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static void set_percent(int percent)
+{
+	struct karena_gc_control control = { .size = sizeof(control) };
+
+	if (karena_gc_get(heap, &control))
+		need(NULL);
+	control.percent = percent;
+	if (karena_gc_set(heap, &control))
+		need(NULL);
+}
+
+static struct karena_gc_info gc_info(void)
+{
+	struct karena_gc_info info = { .size = sizeof(info) };
+
+	if (karena_gc_stats(heap, &info))
+		need(NULL);
+	return info;
+}
+
+/* The list of all is in the heap as well: what is in it can be reached. */
+static void make_graph(size_t bytes)
+{
+	__u64 state = 88172645463325252ULL;
+	size_t i;
+
+	graph.nr = bytes / sizeof(struct vertex) / BULK * BULK;
+	graph.all = need(karena_alloc(heap, graph.nr * sizeof(*graph.all)));
+	for (i = 0; i < graph.nr; i++)
+		graph.all[i] = make(&vertices);
+	for (i = 0; i < graph.nr; i++) {
+		graph.all[i]->to[0] = graph.all[next(&state) % graph.nr];
+		graph.all[i]->to[1] = graph.all[next(&state) % graph.nr];
+	}
+}
+
+static int cmp_u64(const void *a, const void *b)
+{
+	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* --- pause --- */
+
+/* Some thousand stores a second, so that their number is not what is measured. */
+static void *store_here_and_there(void *unused)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	__u64 state = 1234567;
+	unsigned int i;
+
+	while (!is_over()) {
+		for (i = 0; i < 8; i++)
+			graph.all[next(&state) % graph.nr]->to[i % 2] =
+				graph.all[next(&state) % graph.nr];
+		nanosleep(&pause, NULL);
+	}
+	return unused;
+}
+
+static void measure_pause(void)
+{
+	struct karena_gc_info before, after;
+	__u64 ns[CYCLES];
+	unsigned int i;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, store_here_and_there, NULL))
+		need(NULL);
+	for (i = 0; i < CYCLES; i++) {
+		before = gc_info();
+		if (karena_gc(heap))
+			need(NULL);
+		after = gc_info();
+		ns[i] = (after.stop_ns - before.stop_ns) / (after.stops - before.stops);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	qsort(ns, CYCLES, sizeof(*ns), cmp_u64);
+	printf("stop_p50_ns=%llu stop_p90_ns=%llu stop_max_ns=%llu put_off=%llu ",
+	       ns[CYCLES / 2], ns[CYCLES * 9 / 10], ns[CYCLES - 1], after.put_off);
+}
+
+/* --- walk --- */
+
+struct walker {
+	struct vertex *at;
+	__u64 state;
+	unsigned int writes;
+};
+
+/* 1,000 steps, of which some store what they have found. */
+static void walk(struct walker *walker)
+{
+	struct vertex *at = walker->at;
+	unsigned int i;
+	__u64 random;
+
+	for (i = 0; i < 1000; i++) {
+		random = next(&walker->state);
+		if (i < walker->writes)
+			at->to[random >> 8 & 1] = graph.all[(random >> 9) % graph.nr];
+		at = at->to[random & 1];
+	}
+	walker->at = at;
+}
+
+/* Cycles, and times of the same length without one. */
+static void *collect_now_and_then(void *unused)
+{
+	struct timespec pause = { 0 };
+	__u64 begin, took;
+	unsigned int i;
+
+	for (i = 0; i < CYCLES / 2; i++) {
+		begin = now_ns();
+		if (karena_gc(heap))
+			need(NULL);
+		took = now_ns() - begin;
+		pause.tv_sec = took / 1000000000;
+		pause.tv_nsec = took % 1000000000;
+		nanosleep(&pause, NULL);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	return unused;
+}
+
+static void measure_walk(unsigned int writes)
+{
+	struct walker walker = { graph.all[0], 987654321, writes };
+	__u64 rate = ticks_per_us(), begin, us, length[3] = { 0 }, steps[3] = { 0 }, n;
+	unsigned int before, after;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, collect_now_and_then, NULL))
+		need(NULL);
+	after = gc_info().phase;
+	while (!is_over()) {
+		before = after;
+		n = 0;
+		begin = ticks();
+		do {
+			walk(&walker);
+			n += 1000;
+			us = (ticks() - begin) / rate;
+		} while (us < QUANTUM);
+		after = gc_info().phase;
+		if (before == after) {
+			length[before] += us;
+			steps[before] += n;
+		}
+	}
+	pthread_join(thread, NULL);
+	printf("idle_ps=%llu marking_ps=%llu marking_us=%llu idle_us=%llu ",
+	       length[0] * 1000000 / steps[0], length[1] * 1000000 / (steps[1] + !steps[1]),
+	       length[1], length[0]);
+}
+
+/* --- pages --- */
+
+static __u64 store_to_each_page(void)
+{
+	__u64 begin = now_ns();
+	size_t i;
+
+	for (i = 0; i < graph.nr; i += 4096 / sizeof(struct vertex))
+		graph.all[i]->to[0] = graph.all[i];
+	return now_ns() - begin;
+}
+
+static void measure_pages(void)
+{
+	size_t nr = graph.nr * sizeof(struct vertex) / 4096;
+	__u64 first[5], again[5], protect[5];
+	struct karena_gc_info before;
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		store_to_each_page();
+		before = gc_info();
+		if (karena_gc(heap))
+			need(NULL);
+		protect[i] = gc_info().protect_ns - before.protect_ns;
+		first[i] = store_to_each_page();
+		again[i] = store_to_each_page();
+	}
+	qsort(first, 5, sizeof(*first), cmp_u64);
+	qsort(again, 5, sizeof(*again), cmp_u64);
+	qsort(protect, 5, sizeof(*protect), cmp_u64);
+	printf("first_ns=%llu again_ns=%llu protect_ns=%llu ", first[2] / nr, again[2] / nr,
+	       protect[2] / nr);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	layer_begin(true);
+	kind_begin(&vertices, struct vertex, to[0], to[1]);
+	set_percent(-1);
+	make_graph(strtoul(argv[2], NULL, 0) << 20);
+	if (karena_gc(heap))
+		need(NULL);
+	if (!strcmp(argv[1], "pause"))
+		measure_pause();
+	else if (!strcmp(argv[1], "walk"))
+		measure_walk(argc > 3 ? atoi(argv[3]) : 10);
+	else
+		measure_pages();
+	layer_report();
+	return 0;
+}

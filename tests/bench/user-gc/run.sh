@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a test machine runs for "make bench ONLY=user-gc", with the module loaded: the
+# programs one after the other, several times in turn; a line for each run, which
+# report.awk reads.
+#
+#   usage: run.sh [RUNS]
+
+set -e
+runs=${1:-3}
+depth=14
+
+# once CASE PEER PROGRAM ARGUMENT...
+once() {
+	local case=$1 peer=$2 program=$3
+	shift 3
+	user-gc-measure "$case" "$peer" "user-gc-$program" "$@"
+}
+
+# all_peers CASE PROGRAM_ARGUMENT...
+all_peers() {
+	local case=$1
+	shift
+	once "$case" karena karena "$@"
+	once "$case" bulk karena "$@" bulk
+	once "$case" boehm boehm "$@"
+	once "$case" go go "$@"
+}
+
+for ((i = 0; i < runs; i++)); do
+	all_peers trees trees $depth
+	all_peers gcbench gcbench $depth
+done
+
+# Threads of a process take turns under UML: no pause is to be seen there.
+case $KARENA_MACHINE in
+uml*)	;;
+*)	once pauses nobody karena nothing 5 spin
+	all_peers pauses trees $depth spin ;;
+esac
+
+once lru karena lru 60
+for ((i = 0; i < runs; i++)); do
+	once pages karena graph pages 64
+	once read-mostly karena graph walk 32 1
+	once 1%-writes karena graph walk 32 10
+	once write-heavy karena graph walk 32 1000
+done
+once pause-64M karena graph pause 64
+once pause-1G karena graph pause 1024
