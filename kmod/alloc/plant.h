@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * For kernels with KUnit only: bugs that tests plant into the collector, to see
- * that other tests notice them, and points of a cycle at which tests want to act.
+ * Bugs that tests plant into the collector, to see that other tests notice them, and
+ * points of a cycle at which tests want to act.  For kernels with KUnit, and where
+ * the module is built with KARENA_PLANT=1: the module parameter "plant" has the
+ * number of the bug.  Elsewhere there is nothing of it.
  */
 #ifndef _KARENA_ALLOC_PLANT_H
 #define _KARENA_ALLOC_PLANT_H
@@ -20,6 +22,26 @@ enum karena_plant {
 	KARENA_PLANT_EARLY_SWEEP,	/* before anything is marked */
 	KARENA_PLANT_CACHED_FREED,	/* magazines are not emptied */
 	KARENA_PLANT_NO_LOAD_SHADE,	/* what kernel code gets from a program's heap */
+
+	/* Of user heaps. */
+	KARENA_PLANT_WRITE_UNSHADED,	/* a page's first write shades nothing */
+	KARENA_PLANT_WRITE_UNLOCKED,	/* its page is not locked until the entry is made */
+	KARENA_PLANT_PROTECT_UNLOCKED,	/* nor when it counts as not written any more */
+	KARENA_PLANT_PINS_IGNORED,	/* pinned pages do not count as written */
+	KARENA_PLANT_BORN_UNSCANNED,	/* what is born before the snapshot is black */
+	KARENA_PLANT_FREE_UNSHADED,	/* what is freed shades nothing */
+	KARENA_PLANT_INFLIGHT_MISSED,	/* objects on their way to a program */
+	KARENA_PLANT_RANGES_LOST,	/* a child has none */
+	KARENA_PLANT_NOT_STOPPED,	/* threads go on, and count as standing */
+	KARENA_PLANT_NOT_INTERRUPTED,	/* CPUs are not, in a stop */
+	KARENA_PLANT_MOVED_UNSEEN,	/* a look at threads that run meanwhile is good */
+	KARENA_PLANT_WOKEN,		/* a stop ends system calls */
+	KARENA_PLANT_NO_GENERAL,	/* registers */
+	KARENA_PLANT_NO_VECTOR,
+	KARENA_PLANT_NO_RED_ZONE,
+	KARENA_PLANT_NO_PAST_END,	/* addresses behind an object */
+	KARENA_PLANT_NO_STACK,		/* that a thread is on */
+	KARENA_PLANT_NO_OTHER_STACK,	/* that it has left for it */
 };
 
 enum karena_point {
@@ -32,7 +54,9 @@ enum karena_point {
 	KARENA_POINT_SWEEP,		/* nothing has been swept */
 };
 
-#ifdef CONFIG_KUNIT
+#if defined(CONFIG_KUNIT) || defined(KARENA_PLANT)
+#define KARENA_CAN_PLANT
+
 extern enum karena_plant karena_planted;
 extern void (*karena_hook)(struct karena_heap *heap, enum karena_point point);
 

@@ -40,6 +40,12 @@ static inline int karena_folio_mapcount(struct folio *folio)
 	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
 #endif
 
+#ifdef KARENA_HAVE_POLICY_ILX			/* 6.7 */
+#define KARENA_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr, pgoff_t *ilx
+#else
+#define KARENA_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr
+#endif
+
 #ifndef struct_size_t				/* 6.5 */
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)

@@ -40,15 +40,18 @@
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/ktime.h>
+#include <linux/moduleparam.h>
 
 #include "gc.h"
 
 #define SWEEP_STEP	32u
 #define STUCK_AFTER	HZ		/* no section should be that long */
 
-#ifdef CONFIG_KUNIT
+#ifdef KARENA_CAN_PLANT
 enum karena_plant karena_planted;
 KARENA_EXPORT_TEST(karena_planted);
+module_param_named(plant, karena_planted, uint, 0600);
+MODULE_PARM_DESC(plant, "for tests: a bug of enum karena_plant, by number");
 void (*karena_hook)(struct karena_heap *heap, enum karena_point point);
 KARENA_EXPORT_TEST(karena_hook);
 #endif
@@ -157,7 +160,7 @@ static void work_off(struct karena_gc *gc)
 }
 
 /* Until nobody marks, and nothing is grey. */
-static void mark_all(struct karena_gc *gc)
+void karena_mark_all(struct karena_gc *gc)
 {
 	struct karena_queue *queue = &gc->queue;
 
@@ -178,7 +181,7 @@ void karena_mark_work(struct work_struct *work)
 	while (READ_ONCE(gc->marking)) {
 		work_off(gc);
 		cond_resched();
-		/* As in mark_all(). */
+		/* As in karena_mark_all(). */
 		wait_event(gc->queue.wait,
 			   karena_queue_has_some(&gc->queue) || !READ_ONCE(gc->marking));
 	}
@@ -301,7 +304,8 @@ static void mark(struct karena_gc *gc)
 	if (gc->world) {
 		protect(gc);
 		gc->world->snapshot(gc->heap);
-		karena_queue_born(gc);
+		if (!karena_is_planted(KARENA_PLANT_BORN_UNSCANNED))
+			karena_queue_born(gc);
 	}
 	karena_at(gc->heap, KARENA_POINT_ROOTS);
 	if (karena_is_planted(KARENA_PLANT_EARLY_END)) {
@@ -310,7 +314,7 @@ static void mark(struct karena_gc *gc)
 	}
 	start_workers(gc);
 	do {
-		mark_all(gc);
+		karena_mark_all(gc);
 		wait_for_readers(gc);
 	} while (!karena_queue_idle(&gc->queue));
 	stop_workers(gc);
@@ -333,7 +337,7 @@ static void end(struct karena_gc *gc)
 	 * is swept: a mark that came later would hide its object from the next cycle.
 	 */
 	wait_for_sections(gc);
-	mark_all(gc);
+	karena_mark_all(gc);
 	karena_at(heap, KARENA_POINT_ENDED);
 	karena_sweep_begin(heap);
 	WRITE_ONCE(heap->keep, false);

@@ -71,6 +71,18 @@ struct karena_section {
 };
 
 /*
+ * What is done with the words of programs, whatever they are.  In registers and on
+ * stacks the address where an object ends is a reference to it: loops are compiled to
+ * count up to zero from there, and may have nothing else of it.  (Boehm's collector makes
+ * each object a byte longer for that.)
+ */
+struct karena_visitor {
+	void (*word)(void *arg, unsigned long word);
+	void (*thread_word)(void *arg, unsigned long word);	/* of registers and stacks */
+	void *arg;
+};
+
+/*
  * Mutators that are programs, with roots of their own: user/collect.c.  Called by who
  * runs a cycle, which is a kernel thread then.
  */
@@ -82,8 +94,7 @@ struct karena_world {
 	/* Shades all roots, at one moment, and what may change unseen from then on. */
 	void (*snapshot)(struct karena_heap *heap);
 	/* Stops them, and visits all roots. */
-	void (*visit)(struct karena_heap *heap, void (*visit)(void *arg, unsigned long word),
-		      void *arg);
+	void (*visit)(struct karena_heap *heap, const struct karena_visitor *visitor);
 };
 
 #define KARENA_SECTIONS	32		/* that are remembered */
@@ -203,6 +214,7 @@ void karena_cycle_work(struct work_struct *work);
 void karena_period_work(struct work_struct *work);
 void karena_mark_work(struct work_struct *work);
 bool karena_slice(struct karena_gc *gc, u64 budget, bool assist);
+void karena_mark_all(struct karena_gc *gc);
 void karena_cycle_want(struct karena_gc *gc);
 void karena_count_stop(struct karena_gc *gc, u64 ns, bool done);
 

@@ -6,9 +6,10 @@
  *
  * It runs when marking is complete, before the phase changes.  Mutators go on:
  * whatever they can reach then was reachable at the snapshot or is new, and so has
- * a mark.  Programs are stopped meanwhile, as their roots are on their stacks.  It shares
- * no code with mark.c but for the lookup of a span; its own
- * marks are in a bitmap for each span, found through an xarray.
+ * a mark.  Programs are stopped meanwhile, as their roots are on their stacks; what
+ * they have shaded until then (a page's first write shades what dead objects refer to,
+ * too) is scanned first.  It shares no code with mark.c but for the lookup of a span;
+ * its own marks are in a bitmap for each span, found through an xarray.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -152,12 +153,44 @@ static void search(struct search *s)
 	}
 }
 
+/* What programs, which stand by now, have shaded until then. */
+static void scan_greys(struct search *s)
+{
+	if (!karena_queue_idle(&s->gc->queue))
+		karena_mark_all(s->gc);
+}
+
+/* Whether there is a marked object at an address. */
+static bool is_marked(struct search *s, unsigned long word)
+{
+	struct karena_span *span;
+	bool marked;
+	u32 index;
+
+	rcu_read_lock();
+	span = karena_find_object(s->gc->heap, word, &index);
+	marked = span && test_bit(index, span->mark);
+	rcu_read_unlock();
+	return marked;
+}
+
 static void visit_root(void *arg, unsigned long word)
 {
 	struct search *s = arg;
 
+	scan_greys(s);
 	visit(s, word);
 	search(s);
+}
+
+/* A word of a thread: if it is nothing else it may be where the object before it ends. */
+static void visit_thread_root(void *arg, unsigned long word)
+{
+	struct search *s = arg;
+
+	scan_greys(s);
+	if (is_marked(s, word) || !is_marked(s, word - 1))
+		visit_root(s, word);
 }
 
 static void search_roots(struct search *s)
@@ -181,6 +214,7 @@ static void search_roots(struct search *s)
 u64 karena_verify(struct karena_gc *gc)
 {
 	struct search s = { .gc = gc };
+	const struct karena_visitor visitor = { visit_root, visit_thread_root, &s };
 	unsigned long index, *bits;
 
 	xa_init(&s.seen);
@@ -188,7 +222,7 @@ u64 karena_verify(struct karena_gc *gc)
 	search_roots(&s);
 	mutex_unlock(&gc->roots_lock);
 	if (gc->world)
-		gc->world->visit(gc->heap, visit_root, &s);
+		gc->world->visit(gc->heap, &visitor);
 	xa_for_each(&s.seen, index, bits)
 		bitmap_free(bits);
 	xa_destroy(&s.seen);

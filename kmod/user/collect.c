@@ -46,16 +46,26 @@ static void shade(void *arg, unsigned long word)
 	karena_shade(arg, word);
 }
 
-static void snapshot(struct karena_heap *heap)
+/* It may be where an object ends: struct karena_visitor. */
+static void shade_thread(void *arg, unsigned long word)
 {
-	/* Seen by all CPUs before they stand: pages.c. */
-	WRITE_ONCE(to_uheap(heap)->armed, true);
-	karena_stopped(heap, shade, heap->gc, true);
+	karena_shade(arg, word);
+	if (!karena_is_planted(KARENA_PLANT_NO_PAST_END))
+		karena_shade(arg, word - 1);
 }
 
-static void visit_roots(struct karena_heap *heap, karena_visit_t *visit, void *arg)
+static void snapshot(struct karena_heap *heap)
 {
-	karena_stopped(heap, visit, arg, false);
+	const struct karena_visitor visitor = { shade, shade_thread, heap->gc };
+
+	/* Seen by all CPUs before they stand: pages.c. */
+	WRITE_ONCE(to_uheap(heap)->armed, true);
+	karena_stopped(heap, &visitor, true);
+}
+
+static void visit_roots(struct karena_heap *heap, const struct karena_visitor *visitor)
+{
+	karena_stopped(heap, visitor, false);
 }
 
 static const struct karena_world world = {
@@ -68,7 +78,8 @@ static const struct karena_world world = {
 /* What the object at an address refers to lives through this cycle, as it is freed. */
 void karena_free_shade(struct karena_uheap *uh, unsigned long addr)
 {
-	if (READ_ONCE(uh->heap.head.phase) == KARENA_MARK)
+	if (READ_ONCE(uh->heap.head.phase) == KARENA_MARK &&
+	    !karena_is_planted(KARENA_PLANT_FREE_UNSHADED))
 		karena_object_visit(uh, addr, shade, uh->heap.gc);
 }
 

@@ -5,10 +5,12 @@
  * it the heap; it has no state of its own that could be split or freed twice, but
  * in a collected heap for the process that it makes a mutator (process.c).
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 
+#include "kmod/compat/compat.h"
 #include "user.h"
 
 static vm_fault_t objects_fault(struct vm_fault *vmf)
@@ -72,6 +74,11 @@ static vm_fault_t objects_write(struct vm_fault *vmf)
 		return VM_FAULT_NOPAGE;
 	}
 	karena_page_write(uh, page_folio(page)->index);
+	if (karena_is_planted(KARENA_PLANT_WRITE_UNLOCKED) && !READ_ONCE(uh->armed)) {
+		unlock_page(page);
+		usleep_range(300, 400);
+		return 0;
+	}
 	return VM_FAULT_LOCKED;
 }
 
@@ -87,11 +94,35 @@ static void collected_close(struct vm_area_struct *vma)
 	karena_process_close(karena_file_heap(vma->vm_file), vma->vm_private_data);
 }
 
+/*
+ * Entries of pages that are dirty would become writable without a fault, and writes to
+ * them not be seen: so there are none when writing becomes allowed.
+ */
+static int collected_mprotect(struct vm_area_struct *vma, unsigned long start,
+			      unsigned long end, unsigned long newflags)
+{
+	if (newflags & VM_WRITE && !(vma->vm_flags & VM_WRITE))
+		unmap_mapping_range(vma->vm_file->f_mapping, 0, 0, 1);
+	return 0;
+}
+
+#ifdef CONFIG_NUMA
+/* Nor by NUMA balancing, which leaves alone who has a policy: pages do not move anyway. */
+static struct mempolicy *collected_policy(KARENA_POLICY_ARGS)
+{
+	return NULL;
+}
+#endif
+
 static const struct vm_operations_struct collected_vm_ops = {
 	.open = collected_open,
 	.close = collected_close,
 	.fault = objects_fault,
 	.page_mkwrite = objects_write,
+	.mprotect = collected_mprotect,
+#ifdef CONFIG_NUMA
+	.get_policy = collected_policy,
+#endif
 	.may_split = refuse_split,
 	.mremap = refuse_mremap,
 };

@@ -39,6 +39,7 @@
  * written, which the stop needs too, hardly depends on the size of the heap.  Each bit
  * is cleared before what it stands for is looked at, and set after that.
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
@@ -201,6 +202,8 @@ static bool write_unarmed(struct karena_uheap *uh, unsigned long page, unsigned 
 	local_irq_save(flags);
 	/* See at the top. */
 	armed = READ_ONCE(uh->armed);
+	if (!armed && karena_is_planted(KARENA_PLANT_NOT_INTERRUPTED))
+		mdelay(2);
 	if (!armed)
 		set_written(uh, page, bit);
 	local_irq_restore(flags);
@@ -226,7 +229,8 @@ void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
 	/* The end of marking waits for it. */
 	section = karena_enter(heap);
 	rcu_read_lock();
-	if (READ_ONCE(heap->head.phase) == KARENA_MARK)
+	if (READ_ONCE(heap->head.phase) == KARENA_MARK &&
+	    !karena_is_planted(KARENA_PLANT_WRITE_UNSHADED))
 		visit_page(uh, pgoff, shade, heap->gc);
 	rcu_read_unlock();
 	set_written(uh, page, bit);
@@ -238,7 +242,17 @@ void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
 /* Who else has the page: not the heap, not a process that maps it, not the caller. */
 static bool is_pinned(struct folio *folio)
 {
+	/* A fault has one as well, and would be rescued by that. */
+	if (karena_is_planted(KARENA_PLANT_PINS_IGNORED) ||
+	    karena_is_planted(KARENA_PLANT_WRITE_UNLOCKED))
+		return false;
 	return folio_ref_count(folio) > 2 + folio_mapcount(folio);
+}
+
+static void clear_written(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	atomic_long_andnot(BIT(pgoff % KARENA_SUBPAGES), (atomic_long_t *)
+			   karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES));
 }
 
 /* Pages next to each other that are being protected, each with a reference. */
@@ -258,12 +272,24 @@ static void end_page(struct karena_uheap *uh, struct folio *folio, pgoff_t pgoff
 	folio_put(folio);
 }
 
+/* For the planted bug: a fault meanwhile has made an entry writable again. */
+static void clear_late(struct karena_uheap *uh)
+{
+	unsigned int i;
+
+	usleep_range(300, 400);
+	for (i = 0; i < uh->batch->nr; i++)
+		clear_written(uh, uh->batch->first + i);
+}
+
 static void end_batch(struct karena_uheap *uh)
 {
 	struct karena_batch *batch = uh->batch;
 	unsigned int i;
 
 	karena_protect_some(uh->inode->i_mapping, batch->first, batch->nr);
+	if (karena_is_planted(KARENA_PLANT_PROTECT_UNLOCKED))
+		clear_late(uh);
 	/*
 	 * After that: who pins a page without a fault looks at its entry once more
 	 * when it has it (mm/gup.c).
@@ -277,15 +303,13 @@ static void end_batch(struct karena_uheap *uh)
 /* Whether the page is the heap's, which makes it not written from here on. */
 static bool begin_page(struct karena_uheap *uh, struct folio *folio)
 {
-	unsigned long page = folio->index / KARENA_SUBPAGES;
-	unsigned long bit = BIT(folio->index % KARENA_SUBPAGES);
 	bool ours;
 
 	folio_lock(folio);
 	ours = folio->mapping == uh->inode->i_mapping;
 	if (ours) {
-		atomic_long_andnot(bit, (atomic_long_t *)
-				   karena_pagemap_memory(uh->heap.map, page));
+		if (!karena_is_planted(KARENA_PLANT_PROTECT_UNLOCKED))
+			clear_written(uh, folio->index);
 		karena_protect_locked(folio);
 	}
 	folio_unlock(folio);

@@ -69,7 +69,8 @@ struct karena_process *karena_process_fork(struct karena_uheap *uh,
 	struct karena_process *process;
 
 	process = kzalloc(sizeof(*process), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	process->ranges = karena_ranges_get(uh, parent);
+	if (!karena_is_planted(KARENA_PLANT_RANGES_LOST))
+		process->ranges = karena_ranges_get(uh, parent);
 	add_process(uh, process, mm);
 	return process;
 }

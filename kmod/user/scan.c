@@ -52,9 +52,9 @@
 #endif
 
 struct karena_scan {
-	karena_visit_t *visit;
-	void *arg;
+	const struct karena_visitor *visitor;
 	bool failed;			/* something has not been looked at */
+	bool thread;			/* registers and stack of one */
 	bool whole;			/* stacks: also what is below the stack pointer */
 	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
@@ -74,10 +74,9 @@ void karena_scan_delete(struct karena_scan *scan)
  * With @whole also what is below the stack pointers: what is there is dead, but may
  * get above them again as it is, in a variable without a value.
  */
-void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg, bool whole)
+void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *visitor, bool whole)
 {
-	scan->visit = visit;
-	scan->arg = arg;
+	scan->visitor = visitor;
 	scan->whole = whole;
 	scan->failed = false;
 }
@@ -90,10 +89,11 @@ bool karena_scan_end(const struct karena_scan *scan)
 
 static void visit_words(struct karena_scan *scan, const unsigned long *words, size_t nr)
 {
+	karena_visit_t *visit = scan->thread ? scan->visitor->thread_word : scan->visitor->word;
 	size_t i;
 
 	for (i = 0; i < nr; i++)
-		scan->visit(scan->arg, words[i]);
+		visit(scan->visitor->arg, words[i]);
 }
 
 /* --- memory that is not there --- */
@@ -243,9 +243,10 @@ static bool is_wanted(const struct user_regset *set)
 {
 	switch (set->core_note_type) {
 	case NT_PRSTATUS:
+		return !karena_is_planted(KARENA_PLANT_NO_GENERAL);
 	case NT_PRFPREG:
 	case NT_XSTATE:
-		return true;
+		return !karena_is_planted(KARENA_PLANT_NO_VECTOR);
 	default:
 		return false;
 	}
@@ -303,17 +304,52 @@ static struct bounds first_stack(struct karena_scan *scan, struct task_struct *t
 	return mapping_at(scan, thread_pointer(scan, task));
 }
 
+static bool contains(struct bounds bounds, unsigned long addr)
+{
+	return addr >= bounds.start && addr < bounds.end;
+}
+
+static unsigned long red_zone(void)
+{
+	return karena_is_planted(KARENA_PLANT_NO_RED_ZONE) ? 0 : RED_ZONE;
+}
+
+/* Whether it is on the stack that sigaltstack() has set; that grows down. */
+static bool on_signal_stack(const struct task_struct *task, unsigned long sp)
+{
+	return sp > task->sas_ss_sp && sp - task->sas_ss_sp <= task->sas_ss_size;
+}
+
+/*
+ * The stack that a thread is not on, with the frames that a handler interrupted; empty
+ * if it is on it.  A signal stack may be in the same mapping, a local array, say: then
+ * what is above the handler's frames is searched with them, and this is what is below
+ * of the array.
+ */
+static struct bounds other_stack(struct bounds first, const struct task_struct *task,
+				 unsigned long sp)
+{
+	if (contains(first, sp))
+		first.end = on_signal_stack(task, sp) ? max(task->sas_ss_sp, first.start) :
+			    first.start;
+	return first;
+}
+
 /* A thread that stands still. */
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task)
 {
 	unsigned long sp = user_stack_pointer(task_pt_regs(task));
-	struct bounds stack = mapping_at(scan, sp), first = first_stack(scan, task);
+	struct bounds stack = mapping_at(scan, sp);
+	struct bounds other = other_stack(first_stack(scan, task), task, sp);
 
+	scan->thread = true;
 	scan_registers(scan, task);
 	/* The red zone of an empty stack is all there is of it. */
-	karena_scan_range(scan, sp - RED_ZONE, max(sp, stack.end));
+	if (!karena_is_planted(KARENA_PLANT_NO_STACK))
+		karena_scan_range(scan, sp - red_zone(), max(sp, stack.end));
 	if (scan->whole)
 		karena_scan_range(scan, stack.start, min(sp, stack.end));
-	if (first.end != stack.end)
-		karena_scan_range(scan, first.start, first.end);
+	if (!karena_is_planted(KARENA_PLANT_NO_OTHER_STACK))
+		karena_scan_range(scan, other.start, other.end);
+	scan->thread = false;
 }

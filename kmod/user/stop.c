@@ -70,7 +70,7 @@ struct thread {
 	atomic_t queued;		/* the work is, and not begun */
 	u64 asked;			/* last stop that it was asked for */
 	u64 arrived;			/* last stop that it waits, or waited, for */
-	unsigned long switches;		/* when it was looked at */
+	unsigned long switches;		/* when all stood, and nothing had been looked at */
 	bool gone;			/* it will never be in user mode again */
 };
 
@@ -134,11 +134,14 @@ static void park(struct callback_head *work)
 static void ask(struct thread *thread, u64 stop)
 {
 	thread->asked = stop;
+	if (karena_is_planted(KARENA_PLANT_NOT_STOPPED))
+		return;
 	if (atomic_xchg(&thread->queued, 1))
 		return;
 	refcount_inc(&thread->ref);
 	__module_get(THIS_MODULE);
-	if (!task_work_add(thread->task, &thread->work, TWA_RESUME))
+	if (!task_work_add(thread->task, &thread->work,
+			   karena_is_planted(KARENA_PLANT_WOKEN) ? TWA_SIGNAL : TWA_RESUME))
 		return;
 	/* It is past the end of its life. */
 	thread->gone = true;
@@ -154,7 +157,8 @@ static unsigned long switches(const struct task_struct *task)
 
 static bool stands(const struct thread *thread)
 {
-	if (thread->gone || READ_ONCE(thread->task->flags) & PF_EXITING)
+	if (thread->gone || READ_ONCE(thread->task->flags) & PF_EXITING ||
+	    karena_is_planted(KARENA_PLANT_NOT_STOPPED))
 		return true;
 	/* Pairs with smp_store_release() in park(). */
 	if (smp_load_acquire(&thread->arrived) == thread->asked)
@@ -365,7 +369,7 @@ static bool stop_all(struct karena_uheap *uh, u64 end)
 
 	do {
 		list_processes(uh);
-		if (find_threads(stop))
+		if (find_threads(stop) && !karena_is_planted(KARENA_PLANT_NOT_INTERRUPTED))
 			/* Nobody is on the way to user mode who has not seen his work. */
 			smp_call_function(nothing, NULL, 1);
 		if (all_born(stop) && !running(stop))
@@ -405,8 +409,12 @@ static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 	struct karena_ranges *ranges = karena_ranges_get(uh, process);
 	u32 i;
 
-	for (i = 0; ranges && i < ranges->nr; i++)
+	for (i = 0; ranges && i < ranges->nr; i++) {
 		karena_scan_range(uh->stop->scan, ranges->range[i].start, ranges->range[i].end);
+		if (karena_is_planted(KARENA_PLANT_MOVED_UNSEEN) ||
+		    karena_is_planted(KARENA_PLANT_NOT_STOPPED))
+			usleep_range(10000, 11000);
+	}
 	karena_ranges_put(ranges);
 }
 
@@ -418,9 +426,6 @@ static void scan_threads(struct karena_stop *stop, struct mm_struct *mm)
 	hash_for_each(stop->threads, i, thread, node) {
 		if (thread->mm != mm || thread->asked != stop->gate->stopping)
 			continue;
-		thread->switches = switches(thread->task);
-		/* Pairs with the one in moved(). */
-		smp_rmb();
 		if (!thread->gone && has_user_mode(thread->task))
 			karena_scan_thread(stop->scan, thread->task);
 	}
@@ -438,14 +443,29 @@ static void scan_process(struct karena_uheap *uh, struct karena_process *process
 	mmput_async(process->mm);
 }
 
-/* Whether a thread was on a CPU since it was looked at, or is new. */
+/*
+ * Before anything is looked at: how often each was on a CPU.  Who wakes in a system
+ * call may move references there, in ranges and in the heap too.
+ */
+static void note_switches(struct karena_stop *stop)
+{
+	struct thread *thread;
+	unsigned int i;
+
+	hash_for_each(stop->threads, i, thread, node)
+		thread->switches = switches(thread->task);
+	/* Pairs with the one in moved(). */
+	smp_rmb();
+}
+
+/* Whether a thread was on a CPU since note_switches(), or is new. */
 static bool moved(struct karena_uheap *uh)
 {
 	struct karena_stop *stop = uh->stop;
 	struct thread *thread;
 	unsigned int i;
 
-	/* Pairs with the one in scan_threads(). */
+	/* Pairs with the one in note_switches(). */
 	smp_rmb();
 	hash_for_each(stop->threads, i, thread, node)
 		if (thread->asked == stop->gate->stopping && !thread->gone &&
@@ -456,19 +476,26 @@ static bool moved(struct karena_uheap *uh)
 }
 
 /* Looks at all that stands still; false if it did not. */
-static bool visit_all(struct karena_uheap *uh, karena_visit_t *visit, void *arg, bool snapshot)
+static bool visit_all(struct karena_uheap *uh, const struct karena_visitor *visitor, bool snapshot)
 {
 	unsigned int i;
 
+	note_switches(uh->stop);
 	if (snapshot) {
-		visit_inflight(uh, visit, arg);
-		karena_pages_visit(uh, visit, arg);
+		if (!karena_is_planted(KARENA_PLANT_INFLIGHT_MISSED))
+			visit_inflight(uh, visitor->word, visitor->arg);
+		karena_pages_visit(uh, visitor->word, visitor->arg);
 	}
 	/* The check, later on, is to find nothing that this did not. */
-	karena_scan_begin(uh->stop->scan, visit, arg, snapshot && uh->heap.gc->params.check);
+	karena_scan_begin(uh->stop->scan, visitor, snapshot && uh->heap.gc->params.check);
 	for (i = 0; i < uh->stop->nr; i++)
 		scan_process(uh, uh->stop->process[i]);
-	return karena_scan_end(uh->stop->scan) && !moved(uh);
+	if (!karena_scan_end(uh->stop->scan))
+		return false;
+	if (karena_is_planted(KARENA_PLANT_MOVED_UNSEEN) ||
+	    karena_is_planted(KARENA_PLANT_NOT_STOPPED))
+		return true;
+	return !moved(uh);
 }
 
 /* For the report: whoever runs now that all should stand. */
@@ -480,7 +507,7 @@ static void note_blocker(struct karena_stop *stop)
 	strscpy(stop->blocker, thread ? thread->task->comm : "", sizeof(stop->blocker));
 }
 
-static bool try_stop(struct karena_uheap *uh, karena_visit_t *visit, void *arg, bool snapshot)
+static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visitor, bool snapshot)
 {
 	struct karena_stop *stop = uh->stop;
 	u64 begin = ktime_get_mono_fast_ns(), end = begin + STOP_LIMIT;
@@ -489,7 +516,7 @@ static bool try_stop(struct karena_uheap *uh, karena_visit_t *visit, void *arg, 
 	/* Pairs with the barrier in park(). */
 	smp_store_mb(stop->gate->stopping, stop->gate->stopping + 1);
 	do {
-		done = stop_all(uh, end) && visit_all(uh, visit, arg, snapshot);
+		done = stop_all(uh, end) && visit_all(uh, visitor, snapshot);
 	} while (!done && ktime_get_mono_fast_ns() < end);
 	if (!done)
 		note_blocker(stop);
@@ -508,8 +535,9 @@ static void report(struct karena_uheap *uh)
 		pr_warn("heap %u (%s): a cycle is put off: thread %d (%s) does not stop\n",
 			uh->heap.id, uh->heap.name, stop->blocker_pid, stop->blocker);
 	else
-		pr_warn("heap %u (%s): a cycle is put off: a fork() is not over\n",
-			uh->heap.id, uh->heap.name);
+		pr_warn("heap %u (%s): a cycle is put off: %s\n", uh->heap.id, uh->heap.name,
+			all_born(stop) ? "threads stop, but not all at once" :
+					 "a fork() is not over");
 }
 
 /*
@@ -517,7 +545,8 @@ static void report(struct karena_uheap *uh)
  * heap; for the @snapshot also those in pages that may change unseen from here on.
  * Tries until it has succeeded.  Called by a kernel thread; sleeps.
  */
-void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, bool snapshot)
+void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
+		    bool snapshot)
 {
 	struct karena_uheap *uh = to_uheap(heap);
 	u64 begin = ktime_get_mono_fast_ns();
@@ -525,7 +554,7 @@ void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, 
 	bool reported = false;
 
 	fill_spares(uh->stop, 0);
-	while (!try_stop(uh, visit, arg, snapshot)) {
+	while (!try_stop(uh, visitor, snapshot)) {
 		if (!reported && ktime_get_mono_fast_ns() - begin > REPORT_AFTER) {
 			report(uh);
 			reported = true;

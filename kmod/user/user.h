@@ -152,7 +152,7 @@ int karena_range_change(struct karena_uheap *uh, u64 start, u64 size, bool add);
 /* scan.c */
 struct karena_scan *karena_scan_new(void);
 void karena_scan_delete(struct karena_scan *scan);
-void karena_scan_begin(struct karena_scan *scan, karena_visit_t *visit, void *arg, bool whole);
+void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *visitor, bool whole);
 bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
@@ -161,7 +161,8 @@ void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
 int karena_stop_init(struct karena_uheap *uh);
 void karena_stop_exit(struct karena_uheap *uh);
 void karena_stops_end(void);
-void karena_stopped(struct karena_heap *heap, karena_visit_t *visit, void *arg, bool snapshot);
+void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
+		    bool snapshot);
 
 /* collect.c */
 int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setup);

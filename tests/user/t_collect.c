@@ -188,6 +188,7 @@ static void stacks_are_roots(void)
 #define CHAINS 64
 #define MOST 48
 #define MOVERS 3
+#define FLIPPERS 2
 #define SLOTS 32768
 
 /* One of several processes, which goes on until all cycles are done. */
@@ -195,6 +196,7 @@ struct mover {
 	struct shared *s;
 	unsigned int id;
 	void (*move)(struct mover *mover, struct rng *rng);
+	bool flips;			/* forbids itself to write, and allows it again */
 };
 
 static bool goes_on(const struct mover *mover)
@@ -260,6 +262,12 @@ static void move_tails(struct mover *mover, struct rng *rng)
 		chain_is_whole(head[i]);
 }
 
+static void flip(const struct heap *heap)
+{
+	check(!mprotect(as_ptr(heap->base), heap->window, PROT_READ) &&
+	      !mprotect(as_ptr(heap->base), heap->window, PROT_READ | PROT_WRITE));
+}
+
 /* References of an object change places: each is in one of them at any time, or here. */
 static void swap_slots(struct mover *mover, struct rng *rng)
 {
@@ -275,6 +283,8 @@ static void swap_slots(struct mover *mover, struct rng *rng)
 		slot[i]->check = check_of(i);
 	}
 	for (k = 0; k % 1024 || goes_on(mover); k++) {
+		if (mover->flips && !(k % 1024))
+			flip(&mover->s->heap);
 		i = rng_below(rng, SLOTS);
 		j = rng_below(rng, SLOTS);
 		node = slot[i];
@@ -303,7 +313,7 @@ static void run_mover(void *arg)
 static void changes_while_marking(void)
 {
 	unsigned int i, cycles = tap_count(10, 1000);
-	struct mover mover[2 * MOVERS];
+	struct mover mover[2 * MOVERS + FLIPPERS];
 	pid_t pid[ARRAY_SIZE(mover)];
 	struct shared *s = setup();
 	struct karena_gc_info info;
@@ -314,7 +324,8 @@ static void changes_while_marking(void)
 	s->slot[0] = as_ptr(heap_new(s->heap.fd, CHAINS * sizeof(void *), 0));
 	check_ret(heap_root(s->heap.fd, s->slot, sizeof(s->slot), 0), 0);
 	for (i = 0; i < ARRAY_SIZE(mover); i++) {
-		mover[i] = (struct mover){ s, i, i < MOVERS ? move_tails : swap_slots };
+		mover[i] = (struct mover){ s, i, i < MOVERS ? move_tails : swap_slots,
+					   i >= 2 * MOVERS };
 		pid[i] = tap_fork(run_mover, &mover[i]);
 	}
 	for (i = 0; i < cycles && !tap_failed(); i++)

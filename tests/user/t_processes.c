@@ -323,6 +323,7 @@ static void set_params(struct board *board, struct rng *rng)
 	control.share = 1 + rng_below(rng, 100);
 	control.assist_us = rng_below(rng, 2) * 500;
 	control.period_ms = rng_below(rng, 2) * 20;
+	control.check = rng_below(rng, 2);
 	gc_set(board->heap.fd, &control);
 }
 
@@ -399,6 +400,7 @@ static void nothing_is_left(struct board *board)
 	check_eq(own.live_bytes, 0);
 	heap_adds_up(HEAP_FD);
 	gc_info(HEAP_FD, &info);
+	check_eq(info.lost, 0);
 	tap_diag("%llu cycles, %llu put off; %llu objects, %llu freed by calls", info.cycles,
 		 info.put_off, own.allocs, own.frees - info.freed_objects);
 }

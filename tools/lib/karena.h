@@ -330,7 +330,8 @@ char *karena_strdup(struct karena *heap, const char *text)
  * threads' registers and stacks, from the writable data of the program and of
  * its libraries, from thread-local variables, or from what karena_root_add()
  * names; and on through references in objects.  A reference is the address of
- * any byte of an object.  Where there is none to be found: in memory from malloc()
+ * any byte of an object; on stacks and in registers that behind its end, too, and
+ * there its neighbour is kept as well.  Where there is none to be found: in memory from malloc()
  * or mmap(), in files and pipes, and in thread-local variables of libraries that
  * dlopen() has brought.  The child has all roots of its parent after fork();
  * roots go with their process, however it ends.

@@ -5,6 +5,7 @@
 #
 #   usage: build.sh uml|uml-debug|kcsan|stock-6.1|stock-6.12|host
 #
+# KERNEL-planted is karena.ko alone, with bugs to be switched on (kmod/alloc/plant.h).
 # "host" is the running kernel, for which no test modules are made.  The
 # sources are copied to build/KERNEL, since a kernel builds a module in place;
 # nothing is done when nothing changed.  A warning is a failure, except for
@@ -60,12 +61,16 @@ build() {
 	case $kernel in
 	uml*)	args+=(ARCH=um) ;;
 	esac
-	if [ "$kernel" != host ]; then
+	case $kernel in
+	host)	;;
+	*-planted)
+		args+=(KARENA_PLANT=1 KARENA_WERROR=1) ;;
+	*)
 		args+=(KARENA_TESTS=1 KARENA_WERROR=1)
 		for folder in tests/{kunit,sample,torture,bench,planted}; do
 			[ ! -d "$KARENA_TOP/$folder" ] || sources+=("$folder")
-		done
-	fi
+		done ;;
+	esac
 	[ -z "${V:-}" ] || args+=(V="$V")
 	(state) >"$out/.state.new"
 	if cmp -s "$out/.state.new" "$out/.state"; then

@@ -31,6 +31,8 @@ vm=$KARENA_VM
 all_kernels='uml uml-debug kcsan stock-6.1 stock-6.12'
 kunit_machines='uml uml-debug kcsan'
 user_machines='stock-6.1 stock-6.12 uml-debug'
+# With a module that can be told to have bugs: see build.sh.
+planted_machines='stock-6.1-planted stock-6.12-planted'
 max_jobs=2
 mode=full
 
@@ -203,6 +205,11 @@ planted_barrier() {
 	expect barrier "$log" 'is reachable and not marked'
 }
 
+# Bugs in the collection of user heaps, each of which some test notices.
+planted_controls() {
+	machine "$1-controls" "$1" --memory 2G --timeout "$limit" -- "$vm/guest.sh" controls
+}
+
 # status NAME WANTED COMMAND...: COMMAND ends with the status WANTED.
 status() {
 	local name=$1 wanted=$2 rc=0
@@ -246,12 +253,12 @@ stage_lint() {
 # What all else needs.  Kernels are made here one after the other, with progress.
 stage_build() {
 	local kernel
-	for kernel in $all_kernels; do
+	for kernel in $all_kernels $planted_machines; do
 		"$vm/kernel.sh" "$kernel" >/dev/null
 	done
 	[ $mode = quick ] || "$vm/kernel.sh" sparse >/dev/null
 	job build-user build_user
-	for kernel in $all_kernels; do
+	for kernel in $all_kernels $planted_machines; do
 		job "build-$kernel" build "$kernel"
 	done
 	reap_all
@@ -284,7 +291,11 @@ stage_tools() {
 }
 
 stage_planted() {
+	local kernel
 	[ $mode != quick ] || return 0
+	for kernel in $planted_machines; do
+		job "planted-$kernel" planted_controls "$kernel"
+	done
 	job planted-kcsan planted_kcsan
 	job planted-barrier planted_barrier
 	job planted-debug planted_debug
@@ -311,7 +322,8 @@ limit=900
 while [ $# -gt 0 ]; do
 	case $1 in
 	check|--check)	;;
-	--quick)	mode=quick all_kernels=uml kunit_machines=uml user_machines=uml ;;
+	--quick)	mode=quick all_kernels=uml kunit_machines=uml user_machines=uml
+			planted_machines='' ;;
 	--long)		mode=long limit=7200 user_machines="$user_machines uml kcsan"
 			export KARENA_LONG=1 ;;
 	*)		break ;;

@@ -9,6 +9,7 @@
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
 #   guest.sh bench user-gc      load the module, run the programs: a line for each run
 #   guest.sh tools              load the module, test library, tool and demo
+#   guest.sh controls           load the module, run user-space tests with bugs in it
 #   guest.sh load MODULE...     load planted modules, whatever comes of it
 #   guest.sh shell              load the module, then a prompt
 #
@@ -97,6 +98,32 @@ user() {
 	fi
 }
 
+# plant BUG: the module has it from here on; NONE: it has none.
+plant() {
+	awk -v "name=KARENA_PLANT_$1," '
+	/^enum karena_plant / { inside = 1; next }
+	inside && $1 ~ /^KARENA_PLANT_/ { if ($1 == name) print n + 0; n++ }
+	/^}/ { inside = 0 }' kmod/alloc/plant.h >/sys/module/karena/parameters/plant
+}
+
+# Each bug in tests/planted/controls makes its case fail; or those only that
+# KARENA_BUG, a regular expression, matches.
+controls() {
+	local bug program name n=0 out
+	load "$KARENA_KO" || return 1
+	printf '### begin controls\n'
+	while read -r bug program name <&3; do
+		plant "$bug"
+		out=$(KARENA_ONLY=$name timeout -k 5 "$limit" "$KARENA_BUILD/bin/$program")
+		plant NONE
+		printf '%s\n' "$out" | sed 's/^/# /'
+		grep -qE "^not ok [0-9]+ - $name\$" <<<"$out" || printf 'not '
+		printf 'ok %d - %s\n' $((n += 1)) "$bug"
+	done 3< <(grep -v "^#" tests/planted/controls | grep -E "${KARENA_BUG:-.}")
+	printf '1..%d\n### end controls 0\n' "$n"
+	rmmod karena
+}
+
 shell() {
 	load "$KARENA_KO"
 	cat <<-END
@@ -124,6 +151,7 @@ bench)	case $1 in
 	esac ;;
 user)	user "$@" ;;
 tools)	tools ;;
+controls) controls ;;
 load)	for module in "$@"; do load "$KARENA_MODULES/$module"; done; true ;;
 shell)	shell ;;
 *)	exit 2 ;;

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Around the snapshot: pages that are pinned when it is taken and written after it,
+ * objects that are born, freed, or on their way to a program meanwhile.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "world.h"
+
+static __u64 check_of(__u64 addr)
+{
+	return addr * 0x9e3779b97f4a7c15ULL;
+}
+
+/* --- pages that are pinned over the snapshot --- */
+
+struct pinner {
+	struct world *w;
+	int fault_fd;			/* tells when it waits for its own memory */
+	__u64 source;			/* page of that */
+	__u64 page;
+	pid_t pid;			/* whose memory it writes to */
+};
+
+static bool pinner_open(struct pinner *p)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	p->fault_fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (p->fault_fd < 0)
+		return false;
+	p->source = as_addr(mmap(NULL, MACHINE_PAGE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	reg.range.start = p->source;
+	reg.range.len = MACHINE_PAGE;
+	return check(!ioctl(p->fault_fd, UFFDIO_API, &api)) &&
+	       check(!ioctl(p->fault_fd, UFFDIO_REGISTER, &reg));
+}
+
+/* Clears the page; waits for the zeroes while it has it pinned. */
+static void *write_pinned(void *arg)
+{
+	struct pinner *p = arg;
+	struct iovec from = { as_ptr(p->source), MACHINE_PAGE };
+	struct iovec to = { as_ptr(p->page), MACHINE_PAGE };
+
+	check_eq(process_vm_writev(p->pid, &from, 1, &to, 1, 0), MACHINE_PAGE);
+	return NULL;
+}
+
+static void pin_once(struct pinner *p)
+{
+	struct uffdio_zeropage zero = { .range = { p->source, MACHINE_PAGE } };
+	struct world *w = p->w;
+	struct uffd_msg msg;
+	pthread_t thread;
+
+	if (!pinner_open(p) || !check(!pthread_create(&thread, NULL, write_pinned, p)))
+		return;
+	check_eq(read(p->fault_fd, &msg, sizeof(msg)), sizeof(msg));
+	w->stops = world_stops(w);
+	pthread_barrier_wait(&w->barrier);
+	while (world_stops(w) == w->stops && !is_set(&w->collected))
+		;
+	check(!ioctl(p->fault_fd, UFFDIO_ZEROPAGE, &zero));
+	pthread_join(thread, NULL);
+	close(p->fault_fd);
+	munmap(as_ptr(p->source), MACHINE_PAGE);
+	pthread_barrier_wait(&w->barrier);
+}
+
+static void run_pinner(void *arg)
+{
+	struct pinner *p = arg;
+	struct heap own = p->w->heap;
+
+	heap_unmap(&own);
+	p->pid = getppid();
+	for (;;) {
+		pthread_barrier_wait(&p->w->barrier);
+		if (is_set(&p->w->over))
+			return;
+		pin_once(p);
+	}
+}
+
+/* Objects that only a page refers to that is pinned, and written after the snapshot. */
+static void collect_pinned(struct world *w, __u64 page)
+{
+	unsigned int i, lost = 0;
+
+	check_ret(heap_alloc(w->heap.fd, 32, 0, PER_PAGE, w->word), 0);
+	memcpy(as_ptr(page), w->word, MACHINE_PAGE);
+	for (i = 0; i < PER_PAGE; i++)
+		w->word[i] = ~w->word[i];
+	set(&w->collected, false);
+	pthread_barrier_wait(&w->barrier);
+	pthread_barrier_wait(&w->barrier);
+	world_collect_slowly(w);
+	set(&w->collected, true);
+	pthread_barrier_wait(&w->barrier);
+	for (i = 0; i < PER_PAGE; i++)
+		lost += get(page + 8 * i) || !is_alive(w, ~w->word[i]);
+	check_eq(lost, 0);
+}
+
+static void pinned_pages(void)
+{
+	unsigned int i, rounds = tap_count(10, 300);
+	struct world *w = world_new(1);
+	struct pinner p = { .w = w };
+	pid_t pid;
+
+	if (!w)
+		return;
+	if (!pinner_open(&p)) {
+		tap_skip("no userfaultfd()");
+		world_delete(w);
+		return;
+	}
+	close(p.fault_fd);
+	munmap(as_ptr(p.source), MACHINE_PAGE);
+	p.page = heap_new(w->heap.fd, MACHINE_PAGE, 0);
+	put(as_addr(w->root), world_chain(w, p.page));
+	pid = tap_fork(run_pinner, &p);
+	for (i = 0; i < rounds; i++)
+		collect_pinned(w, p.page);
+	set(&w->over, true);
+	pthread_barrier_wait(&w->barrier);
+	tap_join(pid);
+	world_delete(w);
+}
+
+/* --- objects that come and go --- */
+
+#define HOLDERS		128u
+
+/* Of a page: @word[0] of each refers to an object that lives on and on. */
+struct mover {
+	struct world *w;
+	__u64 table;			/* of the objects that refer to these */
+	unsigned int size;		/* of those */
+	bool drop;			/* by hand, what is replaced */
+};
+
+/* Replaces who refers to an object, while cycles come and go. */
+static void run_mover(void *arg)
+{
+	struct mover *m = arg;
+	int fd = m->w->heap.fd;
+	__u64 slot, old, new;
+	struct rng rng;
+
+	rng_init(&rng, 300);
+	while (!is_set(&m->w->over)) {
+		slot = m->table + 8 * rng_below(&rng, HOLDERS);
+		old = get(slot);
+		new = heap_new(fd, m->size, 0);
+		if (!check(new))
+			return;
+		put(new, get(old));
+		put(slot, new);
+		if (m->drop)
+			check_ret(heap_drop(fd, old), 0);
+	}
+}
+
+static void fill_table(struct mover *m)
+{
+	struct world *w = m->w;
+	unsigned int i;
+	__u64 holder;
+
+	m->table = heap_new(w->heap.fd, MACHINE_PAGE, 0);
+	put(as_addr(w->root), world_chain(w, m->table));
+	check_ret(heap_alloc(w->heap.fd, 32, 0, HOLDERS, w->word), 0);
+	for (i = 0; i < HOLDERS; i++) {
+		holder = heap_new(w->heap.fd, m->size, 0);
+		if (!check(holder))
+			return;
+		put(w->word[i], check_of(w->word[i]));
+		put(holder, w->word[i]);
+		put(m->table + 8 * i, holder);
+		w->word[i] = ~w->word[i];
+	}
+}
+
+static void check_objects(struct world *w)
+{
+	unsigned int i, lost = 0;
+
+	for (i = 0; i < HOLDERS; i++)
+		lost += !is_alive(w, ~w->word[i]) ||
+			get(~w->word[i]) != check_of(~w->word[i]);
+	check_eq(lost, 0);
+}
+
+static void move(unsigned int size, bool drop)
+{
+	unsigned int i, n = tap_count(20, 1000);
+	struct mover m = { world_new(0), 0, size, drop };
+	pid_t pid;
+
+	if (!m.w)
+		return;
+	fill_table(&m);
+	pid = tap_fork(run_mover, &m);
+	for (i = 0; i < n && !tap_failed(); i++) {
+		check_ret(heap_collect(m.w->heap.fd), 0);
+		check_objects(m.w);
+	}
+	set(&m.w->over, true);
+	tap_join(pid);
+	world_delete(m.w);
+}
+
+static void born_before(void)
+{
+	/* Many of them, and some pages full. */
+	move(512, false);
+}
+
+static void dropped_while_marking(void)
+{
+	/* A page each: nothing else is shaded when they are written. */
+	move(MACHINE_PAGE, true);
+}
+
+/* --- objects on their way to a program --- */
+
+static void run_allocator(void *arg)
+{
+	struct world *w = arg;
+	unsigned int nr = ARRAY_SIZE(w->word);
+	struct karena_free out;
+
+	while (!is_set(&w->over) && !tap_failed()) {
+		check_ret(heap_alloc(w->heap.fd, 32, 0, nr, w->word), 0);
+		check_ret(heap_free(w->heap.fd, w->word, nr, &out), 0);
+		check_eq(out.rejected, 0);
+		/* The next ones may have the same addresses. */
+		memset(w->word, 0, sizeof(w->word));
+	}
+}
+
+/* So that a call has to wait for a CPU, and stands while it does. */
+static void run_busily(void *arg)
+{
+	struct world *w = arg;
+	struct heap own = w->heap;
+
+	heap_unmap(&own);
+	while (!is_set(&w->over))
+		;
+}
+
+static void in_flight(void)
+{
+	unsigned int i, n = tap_count(10, 1000);
+	struct world *w = world_new(0);
+	pid_t pid[3];
+
+	if (!w)
+		return;
+	check_ret(heap_root(w->heap.fd, w->word, sizeof(w->word), 0), 0);
+	for (i = 0; i < ARRAY_SIZE(pid); i++)
+		pid[i] = tap_fork(i ? run_busily : run_allocator, w);
+	for (i = 0; i < n; i++)
+		check_ret(heap_collect(w->heap.fd), 0);
+	set(&w->over, true);
+	for (i = 0; i < ARRAY_SIZE(pid); i++)
+		tap_join(pid[i]);
+	world_delete(w);
+}
+
+static const struct tap_case cases[] = {
+	{ "pages that are pinned", pinned_pages },
+	{ "objects that are born before the snapshot", born_before },
+	{ "objects that are freed while it marks", dropped_while_marking },
+	{ "objects on their way to a program", in_flight },
+};
+
+int main(void)
+{
+	return tap_main(cases, ARRAY_SIZE(cases));
+}
