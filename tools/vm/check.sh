@@ -318,7 +318,7 @@ count() {
 	find "$results" -type f ! -name '*.err' -exec cat {} + | grep -c "$1" || true
 }
 
-limit=900
+limit=1500
 while [ $# -gt 0 ]; do
 	case $1 in
 	check|--check)	;;
