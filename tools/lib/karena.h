@@ -498,7 +498,8 @@ int karena_step(struct karena *heap, __u64 ns);
  * @start: address, a multiple of 8, outside of the heap
  * @size: bytes, a multiple of 8
  *
- * For references in memory from malloc() or mmap().  To be withdrawn before the
+ * For references in memory from malloc() or mmap(), but for what would have to be
+ * fetched from another program or machine (FUSE, network file systems).  To be withdrawn before the
  * memory is given back: whatever comes there would be searched.
  *
  * Errors: EINVAL, also if the heap is not collected; EEXIST it overlaps what is
