@@ -39,6 +39,7 @@ struct shared {
 	struct heap heap;
 	struct node **table;
 	__u64 over;
+	__u64 moved;			/* nobody moves anything any more */
 	pid_t pid;
 };
 
@@ -198,7 +199,7 @@ static void sleep_on(void *arg)
 {
 	struct shared *s = arg;
 
-	while (goes_on(s))
+	while (!__atomic_load_n(&s->moved, __ATOMIC_ACQUIRE))
 		usleep(1000);
 	table_is_whole(s->table, SLOTS);
 }
@@ -254,6 +255,7 @@ static void moved_by(void (*move)(void *arg))
 	mover = tap_fork(move, s);
 	collect_and_end(s, tap_count(30, 1000));
 	tap_join(mover);
+	__atomic_store_n(&s->moved, 1, __ATOMIC_RELEASE);
 	tap_join(s->pid);
 	table_is_whole(s->table, SLOTS);
 	teardown(s);
@@ -345,6 +347,7 @@ static void by_gdb(void)
 		tap_diag("gdb: %s", line);
 	pclose(gdb);
 	collect_and_end(s, 10);
+	__atomic_store_n(&s->moved, 1, __ATOMIC_RELEASE);
 	tap_join(s->pid);
 	teardown(s);
 }
