@@ -7,6 +7,7 @@
 #ifndef _KARENA_COMPAT_H
 #define _KARENA_COMPAT_H
 
+#include <linux/bitmap.h>
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
@@ -40,12 +41,6 @@ static inline int karena_folio_mapcount(struct folio *folio)
 	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
 #endif
 
-#ifdef KARENA_HAVE_POLICY_ILX			/* 6.7 */
-#define KARENA_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr, pgoff_t *ilx
-#else
-#define KARENA_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr
-#endif
-
 #ifndef struct_size_t				/* 6.5 */
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)
@@ -53,8 +48,12 @@ static inline int karena_folio_mapcount(struct folio *folio)
 
 /*
  * Write-protection of a page that is locked, at once; or of some pages, locked or
- * not, all together.  The latter is ten times as fast, and not to be had everywhere:
- * of the two one does nothing.
+ * not, all together.  The latter is faster by far, and not to be had everywhere: of the
+ * two one does nothing.
+ *
+ * Entries must not be left dirty: mprotect(), NUMA balancing and userfaultfd make such
+ * writable without a fault.  If they do so between protection and cleaning, the entry is
+ * found dirty by the second pass, as is what was written through it: @dirty gets these.
  */
 static inline void karena_protect_locked(struct folio *folio)
 {
@@ -63,10 +62,20 @@ static inline void karena_protect_locked(struct folio *folio)
 }
 
 static inline void karena_protect_some(struct address_space *mapping, pgoff_t first,
-				       pgoff_t nr)
+				       pgoff_t nr, unsigned long *dirty)
 {
 #if IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS)
-	wp_shared_mapping_range(mapping, first, nr);
+	unsigned int pass;
+	pgoff_t start, end;
+
+	for (pass = 0; pass < 2; pass++) {
+		start = nr;
+		end = 0;
+		bitmap_zero(dirty, nr);
+		wp_shared_mapping_range(mapping, first, nr);
+		clean_record_shared_mapping_range(mapping, first, nr, first, dirty, &start,
+						  &end);
+	}
 #endif
 }
 

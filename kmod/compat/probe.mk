@@ -13,8 +13,6 @@ ccflags-y += $(call karena-probe, mm.h, vm_flags_mod, KARENA_HAVE_VM_FLAGS_SET)
 ccflags-y += $(call karena-probe, mm.h, static inline int folio_mapcount, \
 	KARENA_HAVE_FOLIO_MAPCOUNT)
 ccflags-y += $(call karena-probe, mm.h, struct vm_area_struct **vmas, KARENA_HAVE_GUP_VMAS)
-ccflags-y += $(call karena-probe, mm.h, unsigned long addr$(karena-comma) pgoff_t *ilx, \
-	KARENA_HAVE_POLICY_ILX)
 ccflags-y += $(call karena-probe, leafops.h, pte_is_marker, KARENA_HAVE_LEAFOPS)
 ccflags-y += $(call karena-probe, workqueue.h, system_dfl_wq, KARENA_HAVE_SYSTEM_DFL_WQ)
 ccflags-y += $(call karena-probe, module.h, \

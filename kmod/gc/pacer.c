@@ -142,8 +142,10 @@ static bool is_ahead(struct karena_gc *gc)
  */
 void karena_pacer_hold(struct karena_gc *gc)
 {
-	if (gc->params.assist_us && is_ahead(gc))
-		wait_event_killable_timeout(gc->done_wait, !is_ahead(gc), HOLD);
+	if (!gc->params.assist_us || READ_ONCE(gc->limited) || !is_ahead(gc))
+		return;
+	karena_cycle_want(gc);
+	wait_event_killable_timeout(gc->done_wait, !is_ahead(gc), HOLD);
 }
 
 /* So many bytes have just left the spans. */

@@ -174,17 +174,21 @@ static bool is_marked(struct search *s, unsigned long word)
 	return marked;
 }
 
-static void visit_root(void *arg, unsigned long word)
+static void visit_root(struct search *s, unsigned long word)
 {
-	struct search *s = arg;
-
-	scan_greys(s);
 	visit(s, word);
 	search(s);
 }
 
+/* A word of a program's memory. */
+static void visit_program(void *arg, unsigned long word)
+{
+	scan_greys(arg);
+	visit_root(arg, word);
+}
+
 /* A word of a thread: if it is nothing else it may be where the object before it ends. */
-static void visit_thread_root(void *arg, unsigned long word)
+static void visit_thread(void *arg, unsigned long word)
 {
 	struct search *s = arg;
 
@@ -214,7 +218,7 @@ static void search_roots(struct search *s)
 u64 karena_verify(struct karena_gc *gc)
 {
 	struct search s = { .gc = gc };
-	const struct karena_visitor visitor = { visit_root, visit_thread_root, &s };
+	const struct karena_visitor visitor = { visit_program, visit_thread, &s };
 	unsigned long index, *bits;
 
 	xa_init(&s.seen);

@@ -10,7 +10,6 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 
-#include "kmod/compat/compat.h"
 #include "user.h"
 
 static vm_fault_t objects_fault(struct vm_fault *vmf)
@@ -94,35 +93,11 @@ static void collected_close(struct vm_area_struct *vma)
 	karena_process_close(karena_file_heap(vma->vm_file), vma->vm_private_data);
 }
 
-/*
- * Entries of pages that are dirty would become writable without a fault, and writes to
- * them not be seen: so there are none when writing becomes allowed.
- */
-static int collected_mprotect(struct vm_area_struct *vma, unsigned long start,
-			      unsigned long end, unsigned long newflags)
-{
-	if (newflags & VM_WRITE && !(vma->vm_flags & VM_WRITE))
-		unmap_mapping_range(vma->vm_file->f_mapping, 0, 0, 1);
-	return 0;
-}
-
-#ifdef CONFIG_NUMA
-/* Nor by NUMA balancing, which leaves alone who has a policy: pages do not move anyway. */
-static struct mempolicy *collected_policy(KARENA_POLICY_ARGS)
-{
-	return NULL;
-}
-#endif
-
 static const struct vm_operations_struct collected_vm_ops = {
 	.open = collected_open,
 	.close = collected_close,
 	.fault = objects_fault,
 	.page_mkwrite = objects_write,
-	.mprotect = collected_mprotect,
-#ifdef CONFIG_NUMA
-	.get_policy = collected_policy,
-#endif
 	.may_split = refuse_split,
 	.mremap = refuse_mremap,
 };

@@ -246,7 +246,13 @@ static bool is_pinned(struct folio *folio)
 	if (karena_is_planted(KARENA_PLANT_PINS_IGNORED) ||
 	    karena_is_planted(KARENA_PLANT_WRITE_UNLOCKED))
 		return false;
-	return folio_ref_count(folio) > 2 + folio_mapcount(folio);
+	int mapped = folio_mapcount(folio), refs;
+
+	smp_rmb();
+	refs = folio_ref_count(folio);
+	smp_rmb();
+	/* Who maps it just now may hide one. */
+	return refs > 2 + mapped || folio_mapcount(folio) != mapped;
 }
 
 static void clear_written(struct karena_uheap *uh, pgoff_t pgoff)
@@ -260,12 +266,16 @@ struct karena_batch {
 	pgoff_t first;
 	unsigned int nr;
 	unsigned int done;		/* pages so far whose writes are seen from here on */
+	DECLARE_BITMAP(dirty, BATCH);
 	struct folio *folio[BATCH];
 };
 
-static void end_page(struct karena_uheap *uh, struct folio *folio, pgoff_t pgoff)
+static void end_page(struct karena_uheap *uh, unsigned int i)
 {
-	if (is_pinned(folio))
+	struct folio *folio = uh->batch->folio[i];
+	pgoff_t pgoff = uh->batch->first + i;
+
+	if (test_bit(i, uh->batch->dirty) || is_pinned(folio))
 		set_written(uh, pgoff / KARENA_SUBPAGES, BIT(pgoff % KARENA_SUBPAGES));
 	else
 		uh->batch->done++;
@@ -287,7 +297,8 @@ static void end_batch(struct karena_uheap *uh)
 	struct karena_batch *batch = uh->batch;
 	unsigned int i;
 
-	karena_protect_some(uh->inode->i_mapping, batch->first, batch->nr);
+	if (batch->nr)
+		karena_protect_some(uh->inode->i_mapping, batch->first, batch->nr, batch->dirty);
 	if (karena_is_planted(KARENA_PLANT_PROTECT_UNLOCKED))
 		clear_late(uh);
 	/*
@@ -296,7 +307,7 @@ static void end_batch(struct karena_uheap *uh)
 	 */
 	smp_mb();
 	for (i = 0; i < batch->nr; i++)
-		end_page(uh, batch->folio[i], batch->first + i);
+		end_page(uh, i);
 	batch->nr = 0;
 }
 
@@ -462,7 +473,7 @@ int karena_pages_init(struct karena_uheap *uh)
 
 	uh->written = kvcalloc(leaves, sizeof(long), GFP_KERNEL_ACCOUNT);
 	uh->written_leaves = kvcalloc(BITS_TO_LONGS(leaves), sizeof(long), GFP_KERNEL_ACCOUNT);
-	uh->batch = kvmalloc(sizeof(*uh->batch), GFP_KERNEL_ACCOUNT);
+	uh->batch = kvzalloc(sizeof(*uh->batch), GFP_KERNEL_ACCOUNT);
 	return uh->written && uh->written_leaves && uh->batch ? 0 : -ENOMEM;
 }
 

@@ -117,9 +117,32 @@ static bool is_served_by_kernel(const struct file *file)
 {
 	const struct super_block *sb = file_inode(file)->i_sb;
 
+	/* The window of another heap. */
+	if (file->f_op == &karena_fops)
+		return true;
 	/* Of those with a device, only FUSE has subtypes. */
 	return sb->s_magic == TMPFS_MAGIC || sb->s_magic == HUGETLBFS_MAGIC ||
 	       (sb->s_type->fs_flags & (FS_REQUIRES_DEV | FS_HAS_SUBTYPE)) == FS_REQUIRES_DEV;
+}
+
+/*
+ * Reclaim and migration make an entry none for a moment, with its lock held.  That is
+ * not waited for: its holder may wait for this CPU, whose interrupts are off.
+ */
+static bool is_empty_pte(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd, unsigned long addr)
+{
+	spinlock_t *lock = pte_lockptr(mm, &pmd);
+	bool empty = false;
+	pte_t pte;
+
+	if (!spin_trylock(lock))
+		return false;
+	if (pmd_same(READ_ONCE(*pmdp), pmd)) {
+		pte = READ_ONCE(*pte_offset_kernel(&pmd, addr));
+		empty = pte_none(pte) || pte_is_marker(pte);
+	}
+	spin_unlock(lock);
+	return empty;
 }
 
 /*
@@ -131,8 +154,7 @@ static bool is_empty_entry(struct mm_struct *mm, unsigned long addr, unsigned lo
 	pgd_t pgd = READ_ONCE(*pgd_offset(mm, addr));
 	p4d_t p4d;
 	pud_t pud;
-	pmd_t pmd;
-	pte_t pte;
+	pmd_t pmd, *pmdp;
 
 	*end = pgd_addr_end(addr, ULONG_MAX);
 	if (pgd_none(pgd) || pgd_bad(pgd))
@@ -145,14 +167,14 @@ static bool is_empty_entry(struct mm_struct *mm, unsigned long addr, unsigned lo
 	*end = pud_addr_end(addr, ULONG_MAX);
 	if (pud_none(pud) || pud_bad(pud))
 		return pud_none(pud);
-	pmd = READ_ONCE(*pmd_offset(&pud, addr));
+	pmdp = pmd_offset(&pud, addr);
+	pmd = READ_ONCE(*pmdp);
 	*end = pmd_addr_end(addr, ULONG_MAX);
 	/* A huge page, also one that is moved, is no table. */
 	if (pmd_none(pmd) || pmd_bad(pmd))
 		return pmd_none(pmd);
-	pte = READ_ONCE(*pte_offset_kernel(&pmd, addr));
 	*end = round_down(addr, PAGE_SIZE) + PAGE_SIZE;
-	return pte_none(pte) || pte_is_marker(pte);
+	return is_empty_pte(mm, pmdp, pmd, addr);
 }
 
 static bool is_empty(struct mm_struct *mm, unsigned long addr, unsigned long *end)

@@ -41,16 +41,14 @@ static int make_type(struct karena_uheap *uh, struct karena_register *req, const
 	return 0;
 }
 
-/* A type stays until its heap goes: a number that cannot be told is not given to any. */
-static int register_type(struct karena_uheap *uh, struct karena_register *req, const u32 *refs,
-			 struct karena_register __user *ureq)
+static int register_type(struct karena_uheap *uh, struct karena_register *req, const u32 *refs)
 {
 	int err;
 
 	err = xa_alloc(&uh->types, &req->id, NULL, XA_LIMIT(1, KARENA_MAX_TYPES), GFP_KERNEL);
 	if (err)
 		return err == -EBUSY ? -ENOSPC : err;
-	err = put_user(req->id, &ureq->id) ? -EFAULT : make_type(uh, req, refs);
+	err = make_type(uh, req, refs);
 	if (err)
 		xa_erase(&uh->types, req->id);
 	return err;
@@ -97,11 +95,17 @@ static int find_or_register(struct karena_uheap *uh, struct karena_register *req
 {
 	int err = 0;
 
+	/*
+	 * A type stays until its heap goes: none for whom its number cannot be told.  Not
+	 * under the mutex, as a program may serve that memory.
+	 */
+	if (put_user(req->id, &ureq->id))
+		return -EFAULT;
 	if (mutex_lock_killable(&uh->types_lock))
 		return -EINTR;
 	req->id = find_same(uh, req, refs);
 	if (!req->id)
-		err = register_type(uh, req, refs, ureq);
+		err = register_type(uh, req, refs);
 	mutex_unlock(&uh->types_lock);
 	return err;
 }

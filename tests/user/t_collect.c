@@ -265,6 +265,7 @@ static void move_tails(struct mover *mover, struct rng *rng)
 static void flip(const struct heap *heap)
 {
 	check(!mprotect(as_ptr(heap->base), heap->window, PROT_READ) &&
+	      !mprotect(as_ptr(heap->base), heap->window, PROT_WRITE) &&
 	      !mprotect(as_ptr(heap->base), heap->window, PROT_READ | PROT_WRITE));
 }
 

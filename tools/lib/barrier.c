@@ -8,6 +8,7 @@
  * If the word is not what it was any more, whoever has changed it told the kernel of
  * the old value, and we begin anew.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 
@@ -21,8 +22,11 @@ static void shade(struct karena *heap, uintptr_t word)
 		.count = 1,
 	};
 
+	int saved = errno;
+
 	/* Without the right to write there is nothing to be overwritten. */
 	ioctl(heap->fd, KARENA_IOC_SHADE, &args);
+	errno = saved;
 }
 
 static int is_marking(const struct karena *heap)

@@ -59,6 +59,20 @@ static void drop_caches(void *unused)
 	}
 }
 
+/* Of a heap that is being closed, by this thread; those of others go with them. */
+void karena_drop_cache(struct karena *heap)
+{
+	struct cache **at = &caches, *cache;
+
+	while (*at && (*at)->serial != heap->serial)
+		at = &(*at)->next;
+	cache = *at;
+	if (!cache)
+		return;
+	*at = cache->next;
+	munmap(cache, sizeof(*cache));
+}
+
 static __attribute__((constructor)) void make_key(void)
 {
 	pthread_key_create(&at_end, drop_caches);
@@ -73,8 +87,8 @@ static struct cache *map_cache(struct karena *heap)
 	if (cache == MAP_FAILED)
 		return NULL;
 	if (!madvise(cache, sizeof(*cache), MADV_WIPEONFORK) &&
-	    !karena_root_add(heap, cache, sizeof(*cache)) &&
-	    !pthread_setspecific(at_end, cache))
+	    !pthread_setspecific(at_end, cache) &&
+	    !karena_root_add(heap, cache, sizeof(*cache)))
 		return cache;
 	munmap(cache, sizeof(*cache));
 	return NULL;

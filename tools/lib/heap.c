@@ -213,6 +213,7 @@ EXPORT void karena_close(struct karena *heap)
 	if (!heap)
 		return;
 	karena_closed(heap);
+	karena_drop_cache(heap);
 	unmap(heap);
 	close(heap->fd);
 	free(heap->data);

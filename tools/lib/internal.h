@@ -46,5 +46,6 @@ void karena_drop_root(__u64 serial, void *start, size_t size);
 
 /* cache.c */
 void karena_flush(struct karena *heap);
+void karena_drop_cache(struct karena *heap);
 
 #endif /* LIBKARENA_INTERNAL_H */

@@ -114,14 +114,26 @@ static struct ranges *find_ranges(void)
 	return ranges;
 }
 
-/* Widens main_thread by the thread-local storage of a program or library. */
-static int add_storage(struct dl_phdr_info *info, size_t size, void *arg)
+/* How much thread-local storage programs and libraries have, with gaps. */
+static int count_storage(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uintptr_t at = (uintptr_t)info->dlpi_tls_data;
+	uintptr_t *sum = arg;
+	int i;
 
 	(void)size;
-	(void)arg;
-	if (at && at < main_thread.start)
+	for (i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_TLS)
+			*sum += info->dlpi_phdr[i].p_memsz + info->dlpi_phdr[i].p_align;
+	return 0;
+}
+
+/* Widens main_thread by a block that is below the thread pointer, not one from malloc(). */
+static int add_storage(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t at = (uintptr_t)info->dlpi_tls_data, *sum = arg;
+
+	(void)size;
+	if (at && at < main_thread.start && main_thread.end - THREAD_RECORD - at <= *sum)
 		main_thread.start = at;
 	return 0;
 }
@@ -139,14 +151,15 @@ static void drop_lock(void)
 /* Run by the main thread, unless the library is loaded by another one later. */
 static __attribute__((constructor)) void find_main_thread(void)
 {
-	uintptr_t self = (uintptr_t)pthread_self();
+	uintptr_t self = (uintptr_t)pthread_self(), sum = 0;
 
 	pthread_atfork(take_lock, drop_lock, drop_lock);
 	if (gettid() != getpid())
 		return;
 	/* Its blocks are below the thread pointer, which is the thread's name. */
 	main_thread = (struct range){ self, self + THREAD_RECORD };
-	dl_iterate_phdr(add_storage, NULL);
+	dl_iterate_phdr(count_storage, &sum);
+	dl_iterate_phdr(add_storage, &sum);
 }
 
 /* --- telling the kernel --- */
@@ -163,7 +176,7 @@ static int change(struct karena *heap, uintptr_t start, uintptr_t end, __u32 fla
 	return ioctl(heap->fd, KARENA_IOC_ROOT, &arg);
 }
 
-/* What only one of two lists has goes, or comes; both are ascending. */
+/* What only one of two lists has goes, or comes; both are ascending.  0 or an errno. */
 static int change_others(struct karena *heap, const struct ranges *list,
 			 const struct ranges *other, __u32 flags)
 {
@@ -176,8 +189,10 @@ static int change_others(struct karena *heap, const struct ranges *list,
 		if (other && j < other->nr && other->range[j].start == list->range[i].start &&
 		    other->range[j].end == list->range[i].end)
 			continue;
-		if (change(heap, list->range[i].start, list->range[i].end, flags))
-			err = -1;
+		/* It may have been withdrawn, or registered, by the program itself. */
+		if (change(heap, list->range[i].start, list->range[i].end, flags) &&
+		    errno != EEXIST && errno != ENOENT && !err)
+			err = errno;
 	}
 	return err;
 }
@@ -187,15 +202,12 @@ static int update(struct karena *heap, struct ranges *found)
 {
 	int err;
 
-	/* A program may have withdrawn one by itself: that is not an error. */
 	change_others(heap, heap->data, found, KARENA_ROOT_DEL);
 	err = change_others(heap, found, heap->data, 0);
-	/* Or registered it. */
-	if (err && errno == EEXIST)
-		err = 0;
 	free(heap->data);
 	heap->data = found;
-	return err;
+	errno = err ? err : errno;
+	return err ? -1 : 0;
 }
 
 EXPORT int karena_data_roots(struct karena *heap, int on)
