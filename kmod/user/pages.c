@@ -248,10 +248,11 @@ static bool is_pinned(struct folio *folio)
 		return false;
 	int mapped = folio_mapcount(folio), refs;
 
+	/* Who maps it just now may hide one: these have no order that would help. */
 	smp_rmb();
 	refs = folio_ref_count(folio);
+	/* As above. */
 	smp_rmb();
-	/* Who maps it just now may hide one. */
 	return refs > 2 + mapped || folio_mapcount(folio) != mapped;
 }
 
