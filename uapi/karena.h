@@ -456,8 +456,9 @@ KARENA_ASSERT(sizeof(struct karena_step) == 16);
  * Each cycle searches the range for references, whatever else is in it; what of it
  * cannot be read is left out, and so is what would have to be fetched first from
  * another program or machine (userfaultfd, FUSE, network file systems).  Stacks and
- * registers of all threads are searched without this.  Ranges belong to the process, and to its children after fork(); they
- * are gone when the window is not mapped any more.
+ * registers of all threads are searched without this.  Ranges belong to the process,
+ * and to its children after fork(); they are gone when the window is not mapped any
+ * more.
  *
  * Errors: EINVAL, also if the heap is not collected; ENXIO the caller has not mapped
  * the window; EEXIST it overlaps another range; ENOENT no such range; ENOSPC the

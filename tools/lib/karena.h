@@ -331,10 +331,10 @@ char *karena_strdup(struct karena *heap, const char *text)
  * its libraries, from thread-local variables, or from what karena_root_add()
  * names; and on through references in objects.  A reference is the address of
  * any byte of an object; on stacks and in registers that behind its end, too, and
- * there its neighbour is kept as well.  Where there is none to be found: in memory from malloc()
- * or mmap(), in files and pipes, and in thread-local variables of libraries that
- * dlopen() has brought.  The child has all roots of its parent after fork();
- * roots go with their process, however it ends.
+ * there its neighbour is kept as well.  Where there is none to be found: in memory
+ * from malloc() or mmap(), in files and pipes, and in thread-local variables of
+ * libraries that dlopen() has brought.  The child has all roots of its parent after
+ * fork(); roots go with their process, however it ends.
  *
  * Stores into objects are plain stores, memcpy() or whatever.  karena_free()
  * works as in other heaps.
@@ -499,8 +499,8 @@ int karena_step(struct karena *heap, __u64 ns);
  * @size: bytes, a multiple of 8
  *
  * For references in memory from malloc() or mmap(), but for what would have to be
- * fetched from another program or machine (FUSE, network file systems).  To be withdrawn before the
- * memory is given back: whatever comes there would be searched.
+ * fetched from another program or machine (FUSE, network file systems).  To be
+ * withdrawn before the memory is given back: whatever comes there would be searched.
  *
  * Errors: EINVAL, also if the heap is not collected; EEXIST it overlaps what is
  * searched already; ENOSPC there are 4,096; ENOMEM.

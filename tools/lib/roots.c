@@ -127,7 +127,7 @@ static int count_storage(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* Widens main_thread by a block that is below the thread pointer, not one from malloc(). */
+/* Widens main_thread by a block below the thread pointer, not one of malloc(). */
 static int add_storage(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	uintptr_t at = (uintptr_t)info->dlpi_tls_data, *sum = arg;
