@@ -232,6 +232,9 @@ int karena_refresh_roots(struct karena *heap)
 
 EXPORT int karena_root_add(struct karena *heap, void *start, size_t size)
 {
+	/* First what is there by itself: a part of a segment would keep out the rest. */
+	if (karena_refresh_roots(heap))
+		return -1;
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, 0);
 }
 
