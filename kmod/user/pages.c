@@ -242,12 +242,12 @@ void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
 /* Who else has the page: not the heap, not a process that maps it, not the caller. */
 static bool is_pinned(struct folio *folio)
 {
+	int mapped = folio_mapcount(folio), refs;
+
 	/* A fault has one as well, and would be rescued by that. */
 	if (karena_is_planted(KARENA_PLANT_PINS_IGNORED) ||
 	    karena_is_planted(KARENA_PLANT_WRITE_UNLOCKED))
 		return false;
-	int mapped = folio_mapcount(folio), refs;
-
 	/* Who maps it just now may hide one: these have no order that would help. */
 	smp_rmb();
 	refs = folio_ref_count(folio);

@@ -591,6 +591,118 @@ static void full_of_garbage(void)
 	karena_close(heap);
 }
 
+/* --- what threads hold ready --- */
+
+#define READY 200
+
+struct holder {
+	struct karena *heap;
+	struct karena_type type;
+	pthread_barrier_t barrier;
+	struct node *first, *got[READY];
+};
+
+/* Takes one, and with it some more; the rest after others have collected. */
+static void *take_in_two_steps(void *arg)
+{
+	struct holder *holder = arg;
+	unsigned int i;
+
+	for (i = 0; i < 30; i++)
+		holder->first = karena_new(holder->heap, holder->type);
+	pthread_barrier_wait(&holder->barrier);
+	pthread_barrier_wait(&holder->barrier);
+	for (i = 0; i < READY; i++)
+		holder->got[i] = karena_new(holder->heap, holder->type);
+	return NULL;
+}
+
+/* Each of them is an object, and new, and no other one. */
+static void are_objects(struct karena *heap, struct node **got, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (!check(got[i]) || !check(karena_usable_size(heap, got[i]) > 0) ||
+		    !check(!got[i]->number && !got[i]->next))
+			return;
+		got[i]->number = i + 1;
+	}
+	for (i = 0; i < n; i++)
+		if (!check_eq(got[i]->number, i + 1))
+			return;
+}
+
+static void ready_objects_stay(void)
+{
+	struct karena *heap = open_collected();
+	static struct holder holder;
+	struct node *other;
+	pthread_t thread;
+	unsigned int i;
+
+	if (!heap)
+		return;
+	holder = (struct holder){ .heap = heap, .type = node_type(heap) };
+	pthread_barrier_init(&holder.barrier, NULL, 2);
+	/* What it holds is a root even so. */
+	check_eq(karena_data_roots(heap, 0), 0);
+	pthread_create(&thread, NULL, take_in_two_steps, &holder);
+	pthread_barrier_wait(&holder.barrier);
+	check_eq(karena_gc(heap), 0);
+	check_eq(karena_gc(heap), 0);
+	/* Who gets what has been freed by mistake. */
+	for (i = 0; i < READY; i++) {
+		other = karena_new_array(heap, holder.type, 1);
+		if (check(other))
+			other->number = -1;
+	}
+	check_eq(karena_data_roots(heap, 1), 0);
+	pthread_barrier_wait(&holder.barrier);
+	pthread_join(thread, NULL);
+	are_objects(heap, holder.got, READY);
+	pthread_barrier_destroy(&holder.barrier);
+	karena_close(heap);
+}
+
+struct forked {
+	struct karena *heap;
+	struct karena_type type;
+	struct node **table;		/* of the child, and then of its parent */
+};
+
+static void take_as_child(void *arg)
+{
+	struct forked *f = arg;
+	unsigned int i;
+
+	for (i = 0; i < READY; i++)
+		karena_store(f->heap, &f->table[i], karena_new(f->heap, f->type));
+}
+
+/* Nothing that is ready is handed out by parent and child. */
+static void children_have_others(void)
+{
+	struct karena *heap = open_collected();
+	struct karena_type ref;
+	struct forked f;
+	unsigned int i;
+
+	if (!heap)
+		return;
+	f = (struct forked){ .heap = heap, .type = node_type(heap) };
+	ref = karena_type(heap, "reference", sizeof(void *), (__u32[]){ 0 }, 1);
+	f.table = karena_new_array(heap, ref, 2 * READY);
+	for (i = 0; i < 30; i++)
+		in_bss = karena_new(heap, f.type);
+	tap_isolate(take_as_child, &f);
+	for (i = 0; i < READY; i++)
+		f.table[READY + i] = karena_new(heap, f.type);
+	are_objects(heap, f.table, 2 * READY);
+	in_bss = NULL;
+	karena_close(heap);
+}
+
 static const struct tap_case cases[] = {
 	{ "writable data is searched", data_is_searched },
 	{ "thread-local storage is searched", thread_storage_is_searched },
@@ -605,6 +717,8 @@ static const struct tap_case cases[] = {
 	{ "which does no harm elsewhere", barrier_of_the_mmu },
 	{ "and is needed", no_barrier_at_all },
 	{ "moves", moves },
+	{ "what a thread holds ready stays", ready_objects_stay },
+	{ "and is not its child's as well", children_have_others },
 	{ "types", types },
 	{ "tuning", tuning },
 	{ "heaps that are not collected", not_collected },

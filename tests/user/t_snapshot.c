@@ -27,7 +27,7 @@ struct pinner {
 	struct world *w;
 	int fault_fd;			/* tells when it waits for its own memory */
 	__u64 source;			/* page of that */
-	__u64 page;
+	__u64 hidden;			/* the page that is pinned, inverted: no root */
 	pid_t pid;			/* whose memory it writes to */
 };
 
@@ -52,7 +52,7 @@ static void *write_pinned(void *arg)
 {
 	struct pinner *p = arg;
 	struct iovec from = { as_ptr(p->source), MACHINE_PAGE };
-	struct iovec to = { as_ptr(p->page), MACHINE_PAGE };
+	struct iovec to = { as_ptr(~p->hidden), MACHINE_PAGE };
 
 	check_eq(process_vm_writev(p->pid, &from, 1, &to, 1, 0), MACHINE_PAGE);
 	return NULL;
@@ -94,24 +94,48 @@ static void run_pinner(void *arg)
 	}
 }
 
-/* Objects that only a page refers to that is pinned, and written after the snapshot. */
-static void collect_pinned(struct world *w, __u64 page)
+/* These leave nothing behind that refers to the page, not in a register either. */
+static __attribute__((noinline)) void make_page(struct pinner *p)
+{
+	__u64 page = heap_new(p->w->heap.fd, MACHINE_PAGE, 0);
+
+	put(as_addr(p->w->root), world_chain(p->w, page));
+	p->hidden = ~page;
+}
+
+static __attribute__((noinline)) void fill_page(struct pinner *p)
+{
+	struct world *w = p->w;
+	unsigned int i;
+
+	check_ret(heap_alloc(w->heap.fd, 32, 0, PER_PAGE, w->word), 0);
+	memcpy(as_ptr(~p->hidden), w->word, MACHINE_PAGE);
+	for (i = 0; i < PER_PAGE; i++)
+		w->word[i] = ~w->word[i];
+}
+
+static __attribute__((noinline)) void check_page(struct pinner *p)
 {
 	unsigned int i, lost = 0;
 
-	check_ret(heap_alloc(w->heap.fd, 32, 0, PER_PAGE, w->word), 0);
-	memcpy(as_ptr(page), w->word, MACHINE_PAGE);
 	for (i = 0; i < PER_PAGE; i++)
-		w->word[i] = ~w->word[i];
+		lost += get(~p->hidden + 8 * i) || !is_alive(p->w, ~p->w->word[i]);
+	check_eq(lost, 0);
+}
+
+/* Objects that only a page refers to that is pinned, and written after the snapshot. */
+static void collect_pinned(struct pinner *p)
+{
+	struct world *w = p->w;
+
+	fill_page(p);
 	set(&w->collected, false);
 	pthread_barrier_wait(&w->barrier);
 	pthread_barrier_wait(&w->barrier);
 	world_collect_slowly(w);
 	set(&w->collected, true);
 	pthread_barrier_wait(&w->barrier);
-	for (i = 0; i < PER_PAGE; i++)
-		lost += get(page + 8 * i) || !is_alive(w, ~w->word[i]);
-	check_eq(lost, 0);
+	check_page(p);
 }
 
 static void pinned_pages(void)
@@ -130,11 +154,10 @@ static void pinned_pages(void)
 	}
 	close(p.fault_fd);
 	munmap(as_ptr(p.source), MACHINE_PAGE);
-	p.page = heap_new(w->heap.fd, MACHINE_PAGE, 0);
-	put(as_addr(w->root), world_chain(w, p.page));
+	make_page(&p);
 	pid = tap_fork(run_pinner, &p);
 	for (i = 0; i < rounds; i++)
-		collect_pinned(w, p.page);
+		collect_pinned(&p);
 	set(&w->over, true);
 	pthread_barrier_wait(&w->barrier);
 	tap_join(pid);

@@ -311,13 +311,13 @@ static void check_agents(const struct agent *agent, unsigned int n)
 
 static void collect_checked(int fd)
 {
-	struct karena_gc_control control = { .size = sizeof(control) };
+	struct karena_gc_control control;
 
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
-	control.flags = KARENA_GC_SET;
+	if (!gc_get(fd, &control))
+		return;
 	control.percent = -1;
 	control.check = 1;
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
+	gc_set(fd, &control);
 }
 
 /* Two stops each. */

@@ -12,14 +12,14 @@
 /* No cycle but those that are asked for; marking takes its time if nobody waits. */
 static void gc_by_hand(int fd)
 {
-	struct karena_gc_control control = { .size = sizeof(control) };
+	struct karena_gc_control control;
 
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
-	control.flags = KARENA_GC_SET;
+	if (!gc_get(fd, &control))
+		return;
 	control.percent = -1;
 	control.period_ms = 0;
 	control.share = 10;
-	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), 0);
+	gc_set(fd, &control);
 }
 
 __u64 world_stops(struct world *w)
