@@ -268,7 +268,7 @@ static void run_allocator(void *arg)
 	struct karena_free out;
 
 	while (!is_set(&w->over) && !tap_failed()) {
-		check_ret(heap_alloc(w->heap.fd, 32, 0, nr, w->word), 0);
+		check_ret(heap_alloc(w->heap.fd, MACHINE_PAGE, 0, nr, w->word), 0);
 		check_ret(heap_free(w->heap.fd, w->word, nr, &out), 0);
 		check_eq(out.rejected, 0);
 		/* The next ones may have the same addresses. */
