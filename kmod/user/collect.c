@@ -54,6 +54,12 @@ static void shade_thread(void *arg, unsigned long word)
 		karena_shade(arg, word - 1);
 }
 
+static void protect(struct karena_heap *heap)
+{
+	WRITE_ONCE(to_uheap(heap)->armed, false);
+	karena_pages_protect(to_uheap(heap));
+}
+
 static void snapshot(struct karena_heap *heap)
 {
 	const struct karena_visitor visitor = { shade, shade_thread, heap->gc };
@@ -70,7 +76,7 @@ static void visit_roots(struct karena_heap *heap, const struct karena_visitor *v
 
 static const struct karena_world world = {
 	.phase = karena_control_phase,
-	.protect = karena_pages_protect,
+	.protect = protect,
 	.snapshot = snapshot,
 	.visit = visit_roots,
 };
@@ -159,7 +165,7 @@ int karena_do_shade(struct karena_uheap *uh, const struct karena_shade *req)
 		if (copy_from_user(words, from + done, n * sizeof(*words)))
 			return -EFAULT;
 		shade_words(uh, words, n);
-		cond_resched();
+		karena_stand(uh);
 	}
 	return 0;
 }

@@ -197,10 +197,11 @@ static unsigned int alloc_some(struct karena_heap *heap, struct karena_type *typ
 }
 
 /* @count objects or none; a fatal signal can come between. */
-static int alloc_all(struct karena_heap *heap, struct karena_type *type,
+static int alloc_all(struct karena_uheap *uh, struct karena_type *type,
 		     const struct karena_alloc *req, unsigned long *addrs,
 		     struct karena_inflight *list)
 {
+	struct karena_heap *heap = &uh->heap;
 	bool collected = !heap->gc;
 	unsigned int want;
 
@@ -217,7 +218,7 @@ static int alloc_all(struct karena_heap *heap, struct karena_type *type,
 			collected = true;
 			karena_collect(heap, true);
 		}
-		cond_resched();
+		karena_stand(uh);
 	}
 	return 0;
 }
@@ -272,7 +273,7 @@ static int alloc_and_tell(struct karena_uheap *uh, struct karena_type *type,
 
 	if (uh->heap.gc)
 		karena_inflight_add(uh, &list);
-	err = alloc_all(&uh->heap, type, req, addrs, &list);
+	err = alloc_all(uh, type, req, addrs, &list);
 	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
 				 req->count * sizeof(*addrs)))
 		err = -EFAULT;
@@ -366,7 +367,7 @@ static int do_free(struct file *file, union karena_arg *arg, void __user *uarg)
 			free_one(uh, req, i + j, addrs[j]);
 		if (missing)
 			return -EFAULT;
-		cond_resched();
+		karena_stand(uh);
 	}
 	return 0;
 }

@@ -67,6 +67,7 @@ static vm_fault_t objects_write(struct vm_fault *vmf)
 	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
 	struct page *page = vmf->page;
 
+	karena_pages_hold(uh);
 	lock_page(page);
 	if (unlikely(page_folio(page)->mapping != uh->inode->i_mapping)) {
 		unlock_page(page);

@@ -48,9 +48,10 @@
 #include "kmod/compat/compat.h"
 #include "user.h"
 
-/* Rounds of protection end when one leaves so few, or hardly fewer, or after so many. */
+/* Rounds of protection end when one leaves so few, or after so many. */
 #define FEW		16u
 #define MAX_ROUNDS	8u
+#define HOLD		msecs_to_jiffies(20)
 #define RESCHED_PAGES	4096u
 #define BATCH		512u		/* pages that are protected together */
 
@@ -426,52 +427,78 @@ static unsigned int protect_all(struct karena_uheap *uh)
 	return uh->batch->done;
 }
 
-/*
- * Protects what is written, in rounds, as live migration does: while one leaves
- * clearly fewer pages that were written meanwhile than the one before.
- */
-void karena_pages_protect(struct karena_heap *heap)
+/* Whoever is about to write to a page for the first time waits, or goes on again. */
+static void hold_writers(struct karena_uheap *uh, bool hold)
 {
-	struct karena_uheap *uh = to_uheap(heap);
+	WRITE_ONCE(uh->held, hold);
+	if (!hold)
+		wake_up_all(&uh->held_wait);
+}
+
+/*
+ * Protects what is written, in rounds, as live migration does: each leaves fewer pages
+ * that were written meanwhile than the one before, or is the reason why the next ones
+ * are done while nobody begins to write to any more.
+ */
+void karena_pages_protect(struct karena_uheap *uh)
+{
 	unsigned int last = UINT_MAX, n, round;
 
 	if (!uh->written)
 		return;
-	WRITE_ONCE(uh->armed, false);
 	for (round = 0; round < MAX_ROUNDS; round++) {
 		n = protect_all(uh);
-		if (n < FEW || n > last / 4 * 3)
+		if (n < FEW)
 			break;
+		if (n > last / 2)
+			hold_writers(uh, true);
 		last = n;
 	}
+	hold_writers(uh, false);
+}
+
+/*
+ * For who is about to write to pages that are protected, or to make new ones, and has
+ * no page locked: not while that would never come to an end.  Sleeps.
+ */
+void karena_pages_hold(struct karena_uheap *uh)
+{
+	/* It says when it is over, but a fault is not to wait for long, come what may. */
+	if (READ_ONCE(uh->held))
+		wait_event_killable_timeout(uh->held_wait, !READ_ONCE(uh->held), HOLD);
 }
 
 struct visit {
 	karena_visit_t *fn;
 	void *arg;
+	unsigned int most;
+	unsigned int nr;
 };
 
 static void visit_one(struct karena_uheap *uh, pgoff_t pgoff, void *arg)
 {
 	struct visit *visit = arg;
 
-	visit_page(uh, pgoff, visit->fn, visit->arg);
+	if (visit->nr++ < visit->most)
+		visit_page(uh, pgoff, visit->fn, visit->arg);
 }
 
-/* All that written pages refer to. */
-void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
+/* All that written pages refer to; false if there are more than @most of them. */
+bool karena_pages_visit(struct karena_uheap *uh, karena_visit_t *fn, void *arg,
+			unsigned int most)
 {
-	struct visit to = { visit, arg };
+	struct visit visit = { .fn = fn, .arg = arg, .most = most };
 
-	if (!uh->written)
-		return;
-	walk(uh, visit_one, &to);
+	if (uh->written)
+		walk(uh, visit_one, &visit);
+	return visit.nr <= most;
 }
 
 int karena_pages_init(struct karena_uheap *uh)
 {
 	unsigned long leaves = uh->heap.map->npages / KARENA_LEAF_PAGES;
 
+	init_waitqueue_head(&uh->held_wait);
 	uh->written = kvcalloc(leaves, sizeof(long), GFP_KERNEL_ACCOUNT);
 	uh->written_leaves = kvcalloc(BITS_TO_LONGS(leaves), sizeof(long), GFP_KERNEL_ACCOUNT);
 	uh->batch = kvzalloc(sizeof(*uh->batch), GFP_KERNEL_ACCOUNT);

@@ -49,6 +49,7 @@
 #define LOOK_AGAIN	(50 * NSEC_PER_USEC)	/* who goes to sleep does not arrive */
 #define REPORT_AFTER	(1 * NSEC_PER_SEC)
 #define MOST_BACKOFF	100u			/* ms between two attempts */
+#define MOST_PAGES	64u			/* to visit, in the first attempt */
 #define SPARES		8u
 
 /* Where threads wait. */
@@ -86,6 +87,8 @@ struct karena_stop {
 	unsigned int nr;
 	unsigned int room;
 	u64 opened;			/* when they were listed */
+	unsigned int most_pages;	/* that may be written still */
+	bool crowded;			/* there were more */
 };
 
 /* --- gate and threads --- */
@@ -475,17 +478,24 @@ static bool moved(struct karena_uheap *uh)
 	return find_threads(stop) || READ_ONCE(uh->opened) != stop->opened;
 }
 
+/* What else the snapshot is made of; false if too many pages are written. */
+static bool visit_heap(struct karena_uheap *uh, const struct karena_visitor *visitor)
+{
+	if (!karena_is_planted(KARENA_PLANT_INFLIGHT_MISSED))
+		visit_inflight(uh, visitor->word, visitor->arg);
+	uh->stop->crowded = !karena_pages_visit(uh, visitor->word, visitor->arg,
+						uh->stop->most_pages);
+	return !uh->stop->crowded;
+}
+
 /* Looks at all that stands still; false if it did not. */
 static bool visit_all(struct karena_uheap *uh, const struct karena_visitor *visitor, bool snapshot)
 {
 	unsigned int i;
 
 	note_switches(uh->stop);
-	if (snapshot) {
-		if (!karena_is_planted(KARENA_PLANT_INFLIGHT_MISSED))
-			visit_inflight(uh, visitor->word, visitor->arg);
-		karena_pages_visit(uh, visitor->word, visitor->arg);
-	}
+	if (snapshot && !visit_heap(uh, visitor))
+		return false;
 	/* The check, later on, is to find nothing that this did not. */
 	karena_scan_begin(uh->stop->scan, visitor, snapshot && uh->heap.gc->params.check);
 	for (i = 0; i < uh->stop->nr; i++)
@@ -511,16 +521,21 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 {
 	struct karena_stop *stop = uh->stop;
 	u64 begin = ktime_get_mono_fast_ns(), end = begin + STOP_LIMIT;
+	int nice = task_nice(current);
 	bool done;
 
+	/* Whole processes wait for this thread: it is not to wait for others. */
+	set_user_nice(current, MIN_NICE);
 	/* Pairs with the barrier in park(). */
 	smp_store_mb(stop->gate->stopping, stop->gate->stopping + 1);
+	stop->crowded = false;
 	do {
 		done = stop_all(uh, end) && visit_all(uh, visitor, snapshot);
-	} while (!done && ktime_get_mono_fast_ns() < end);
+	} while (!done && !stop->crowded && ktime_get_mono_fast_ns() < end);
 	if (!done)
 		note_blocker(stop);
 	release(stop);
+	set_user_nice(current, nice);
 	/* A check takes what it takes. */
 	if (snapshot)
 		karena_count_stop(uh->heap.gc, ktime_get_mono_fast_ns() - begin, done);
@@ -536,8 +551,22 @@ static void report(struct karena_uheap *uh)
 			uh->heap.id, uh->heap.name, stop->blocker_pid, stop->blocker);
 	else
 		pr_warn("heap %u (%s): a cycle is put off: %s\n", uh->heap.id, uh->heap.name,
+			stop->crowded ? "too much is written to at once" :
 			all_born(stop) ? "threads stop, but not all at once" :
 					 "a fork() is not over");
+}
+
+/*
+ * After an attempt has failed: what has been written since the last rounds is protected
+ * as well.  If that does not help, a longer stop is better than none.
+ */
+static void prepare_again(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+
+	if (stop->crowded && stop->most_pages <= UINT_MAX / 2)
+		stop->most_pages *= 2;
+	karena_pages_protect(uh);
 }
 
 /*
@@ -554,16 +583,40 @@ void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visit
 	bool reported = false;
 
 	fill_spares(uh->stop, 0);
+	uh->stop->most_pages = MOST_PAGES;
 	while (!try_stop(uh, visitor, snapshot)) {
 		if (!reported && ktime_get_mono_fast_ns() - begin > REPORT_AFTER) {
 			report(uh);
 			reported = true;
 		}
-		msleep(backoff);
-		backoff = min(2 * backoff, MOST_BACKOFF);
+		if (!uh->stop->crowded) {
+			msleep(backoff);
+			backoff = min(2 * backoff, MOST_BACKOFF);
+		}
+		if (snapshot)
+			prepare_again(uh);
 	}
 	forget_threads(uh->stop, false);
 	put_processes(uh->stop);
+}
+
+/*
+ * For calls of programs, outside of sections: a long one does not keep a stop waiting,
+ * nor look like a thread that moves.  Sleeps.
+ */
+void karena_stand(struct karena_uheap *uh)
+{
+	struct gate *gate;
+	u64 stop;
+
+	cond_resched();
+	if (!uh->stop)
+		return;
+	gate = uh->stop->gate;
+	stop = READ_ONCE(gate->stopping);
+	if (READ_ONCE(gate->released) < stop)
+		wait_event_killable(gate->parked, READ_ONCE(gate->released) >= stop);
+	karena_pages_hold(uh);
 }
 
 /* When the module goes: nobody is on the way out of park(). */

@@ -83,6 +83,8 @@ struct karena_uheap {
 	unsigned long *written_leaves;
 	struct karena_batch *batch;	/* of who runs a cycle: pages.c */
 	bool armed;			/* what is written first is shaded: pages.c */
+	bool held;			/* who would write first waits, */
+	wait_queue_head_t held_wait;	/* here: pages.c */
 	spinlock_t world_lock;
 	struct list_head processes;	/* world_lock */
 	u64 opened;			/* processes that there have been; world_lock */
@@ -132,8 +134,10 @@ int karena_pages_init(struct karena_uheap *uh);
 void karena_pages_exit(struct karena_uheap *uh);
 void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, bool written);
 void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff);
-void karena_pages_protect(struct karena_heap *heap);
-void karena_pages_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg);
+void karena_pages_hold(struct karena_uheap *uh);
+void karena_pages_protect(struct karena_uheap *uh);
+bool karena_pages_visit(struct karena_uheap *uh, karena_visit_t *fn, void *arg,
+			unsigned int most);
 void karena_object_visit(struct karena_uheap *uh, unsigned long addr, karena_visit_t *visit,
 			 void *arg);
 
@@ -161,6 +165,7 @@ void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
 int karena_stop_init(struct karena_uheap *uh);
 void karena_stop_exit(struct karena_uheap *uh);
 void karena_stops_end(void);
+void karena_stand(struct karena_uheap *uh);
 void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
 		    bool snapshot);
 

@@ -264,7 +264,7 @@ static void dropped_while_marking(void)
 static void run_allocator(void *arg)
 {
 	struct world *w = arg;
-	unsigned int nr = ARRAY_SIZE(w->word);
+	unsigned int nr = WINDOW / MACHINE_PAGE / 16;
 	struct karena_free out;
 
 	while (!is_set(&w->over) && !tap_failed()) {
@@ -272,7 +272,7 @@ static void run_allocator(void *arg)
 		check_ret(heap_free(w->heap.fd, w->word, nr, &out), 0);
 		check_eq(out.rejected, 0);
 		/* The next ones may have the same addresses. */
-		memset(w->word, 0, sizeof(w->word));
+		memset(w->word, 0, nr * sizeof(*w->word));
 	}
 }
 
