@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bulk calls for kernel code: many objects for one entry into a CPU's cache.
+ * Bulk calls, of kernel code and for programs: many objects for one entry into a CPU's
+ * cache, or one hold of a central's lock.
  */
 #include <linux/export.h>
 
@@ -181,3 +182,99 @@ unsigned int karena_free_bulk(struct karena_heap *heap, unsigned int count, void
 	return wrong;
 }
 EXPORT_SYMBOL_GPL(karena_free_bulk);
+
+/* --- for programs --- */
+
+/* Objects from this CPU's magazine, as they are. */
+static unsigned int take_cached(struct karena_central *central, unsigned int count,
+				unsigned long *addrs)
+{
+	struct karena_mcache *mc;
+	unsigned int n = 0;
+
+	preempt_disable();
+	mc = this_cpu_ptr(central->cache);
+	if (mcache_enter(mc)) {
+		if (karena_mcache_get_full(central, mc))
+			n = min_t(unsigned long, count, mc->top - mc->loaded->slot);
+		mc->top -= n;
+		mc->allocs += n;
+		/* In the order of a refill: neighbours one after the other. */
+		memcpy(addrs, mc->top, n * sizeof(*addrs));
+		mcache_exit(mc);
+	}
+	preempt_enable();
+	return n;
+}
+
+/* How many of the objects are neighbours in a span, the first being @index, and cached. */
+static unsigned int run_length(const struct karena_span *span, u32 index, unsigned int count,
+			       const unsigned long *addrs)
+{
+	unsigned int most = min(count, span->nelems - index), n;
+
+	for (n = 0; n < most; n++)
+		if (addrs[n] != addrs[0] + (unsigned long)n * span->size ||
+		    READ_ONCE(span->state[index + n]) != KARENA_CACHED)
+			break;
+	return n;
+}
+
+/* Makes neighbours the caller's. */
+static void own_run(struct karena_span *span, u32 index, unsigned int n, bool zero)
+{
+	unsigned int i;
+
+	if (zero)
+		clear(span->heap, span->base + (unsigned long)index * span->size,
+		      (size_t)n * span->size, true);
+	for (i = index; i < index + n; i++)
+		/* As in set_live(). */
+		smp_store_release(&span->state[i], KARENA_LIVE);
+}
+
+/* Makes objects the caller's that nobody has; how many they are: see karena_take(). */
+static unsigned int own_all(struct karena_heap *heap, unsigned int count, unsigned long *addrs,
+			    bool zero)
+{
+	unsigned int i, n, sound = 0;
+	struct karena_span *span;
+	u32 index;
+
+	for (i = 0; i < count; i += max(n, 1u)) {
+		/* It stays: objects of it are cached. */
+		span = karena_span_at(heap, addrs[i]);
+		index = karena_span_index(span, addrs[i] - span->base);
+		n = run_length(span, index, count - i, addrs + i);
+		if (!n)
+			karena_reject(heap, addrs[i], KARENA_REJECT_DOUBLE);
+		own_run(span, index, n, zero);
+		memmove(addrs + sound, addrs + i, n * sizeof(*addrs));
+		sound += n;
+	}
+	return sound;
+}
+
+/*
+ * Objects of a span class in a user heap: up to @count, and some unless memory is out.
+ * As karena_alloc_addr() else.
+ */
+unsigned int karena_alloc_some(struct karena_central *central, unsigned int flags, gfp_t gfp,
+			       unsigned int count, unsigned long *addrs)
+{
+	struct karena_heap *heap = central->heap;
+	unsigned int n, sound;
+
+	gfp = karena_gfp(heap, gfp);
+	do {
+		n = take_cached(central, count, addrs);
+		if (!n) {
+			n = karena_central_take(central, addrs, count, gfp);
+			karena_central_count(central, n);
+		}
+		sound = own_all(heap, n, addrs, wants_zero(flags, gfp));
+	} while (n && !sound);
+	if (!n)
+		atomic64_inc(&heap->failed);
+	return sound;
+}

@@ -394,6 +394,7 @@ void karena_centrals_exit(void);
 
 /* mcache.c */
 unsigned long karena_mcache_alloc(struct karena_central *central, gfp_t gfp);
+void karena_central_count(struct karena_central *central, unsigned int n);
 void karena_mcache_free(struct karena_central *central, unsigned long addr);
 bool karena_mcache_drain(struct karena_central *central, unsigned int cpu);
 void karena_mcache_collect(struct karena_central *central);
@@ -401,7 +402,13 @@ void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag);
 bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache *mc);
 bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache *mc);
 
+/* bulk.c */
+unsigned int karena_alloc_some(struct karena_central *central, unsigned int flags, gfp_t gfp,
+			       unsigned int count, unsigned long *addrs);
+
 /* object.c */
+struct karena_central *karena_size_central(struct karena_heap *heap, size_t size,
+					   unsigned int flags, gfp_t gfp);
 unsigned long karena_take(struct karena_central *central, gfp_t gfp);
 unsigned long karena_alloc_addr(struct karena_heap *heap, size_t size,
 				unsigned int flags, gfp_t gfp);
@@ -441,6 +448,7 @@ int karena_hotplug_init(void);
 void karena_hotplug_exit(void);
 
 /* gc/types.c */
+struct karena_central *karena_type_central(struct karena_type *type, size_t size, gfp_t gfp);
 unsigned long karena_alloc_typed(struct karena_type *type, size_t size, unsigned int flags,
 				 gfp_t gfp);
 

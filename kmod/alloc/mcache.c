@@ -117,12 +117,13 @@ bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache
 	return mc->top != mc->end || trade(central, mc, false);
 }
 
-static void count_direct(struct karena_central *central)
+/* So many objects have not come from a magazine. */
+void karena_central_count(struct karena_central *central, unsigned int n)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&central->lock, flags);
-	central->allocs++;
+	central->allocs += n;
 	spin_unlock_irqrestore(&central->lock, flags);
 }
 
@@ -156,7 +157,7 @@ static unsigned long pop_depot(struct karena_central *central, gfp_t gfp)
 		karena_central_take(central, &addr, 1, gfp & ~__GFP_DIRECT_RECLAIM);
 	}
 	if (addr)
-		count_direct(central);
+		karena_central_count(central, 1);
 	return addr;
 }
 

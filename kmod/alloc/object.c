@@ -37,6 +37,17 @@ unsigned long karena_take(struct karena_central *central, gfp_t gfp)
 	}
 }
 
+/*
+ * Where objects of a size come from; NULL without memory, and for those that are large
+ * or packed.
+ */
+struct karena_central *karena_size_central(struct karena_heap *heap, size_t size,
+					   unsigned int flags, gfp_t gfp)
+{
+	return is_unusual(size, flags) ? NULL :
+	       karena_central_get(heap, spc_of(size, flags), karena_gfp(heap, gfp));
+}
+
 static unsigned long alloc_small(struct karena_heap *heap, size_t size,
 				 unsigned int flags, gfp_t gfp)
 {

@@ -167,6 +167,12 @@ free:
 }
 EXPORT_SYMBOL_GPL(karena_type_register);
 
+/* Where objects of a type come from, or small arrays of them; NULL without memory. */
+struct karena_central *karena_type_central(struct karena_type *type, size_t size, gfp_t gfp)
+{
+	return size <= KARENA_MAX_SMALL ? sized(type, size, karena_gfp(type->heap, gfp)) : NULL;
+}
+
 /* An object of a type, or an array of @size bytes of them; 0 without memory. */
 unsigned long karena_alloc_typed(struct karena_type *type, size_t size, unsigned int flags,
 				 gfp_t gfp)

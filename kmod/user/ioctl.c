@@ -174,26 +174,42 @@ static unsigned long alloc_one(struct karena_heap *heap, struct karena_type *typ
 		      karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
 }
 
+/* Where many objects of one size come from together; or NULL. */
+static struct karena_central *find_central(struct karena_heap *heap, struct karena_type *type,
+					   const struct karena_alloc *req)
+{
+	if (req->count == 1)
+		return NULL;
+	return type ? karena_type_central(type, req->object_size, GFP_KERNEL) :
+		      karena_size_central(heap, req->object_size, req->flags, GFP_KERNEL);
+}
+
 /* Up to @n more objects, at the end of the list; how many. */
 static unsigned int alloc_some(struct karena_heap *heap, struct karena_type *type,
 			       const struct karena_alloc *req, unsigned long *addrs,
 			       struct karena_inflight *list, unsigned int n)
 {
-	unsigned int i, nr = list->nr;
+	struct karena_central *central = find_central(heap, type, req);
+	unsigned int done, got;
+	unsigned long *to;
 	int section = 0;
 
 	if (heap->gc)
 		section = karena_enter(heap);
-	for (i = 0; i < n && !fatal_signal_pending(current); i++) {
-		addrs[nr + i] = alloc_one(heap, type, req);
-		if (!addrs[nr + i])
+	for (done = 0; done < n && !fatal_signal_pending(current); done += got) {
+		to = addrs + list->nr;
+		if (central)
+			got = karena_alloc_some(central, req->flags, GFP_KERNEL, n - done, to);
+		else
+			got = (*to = alloc_one(heap, type, req)) != 0;
+		if (!got)
 			break;
 		/* Pairs with smp_load_acquire() in visit_inflight(). */
-		smp_store_release(&list->nr, nr + i + 1);
+		smp_store_release(&list->nr, list->nr + got);
 	}
 	if (heap->gc)
 		karena_exit(heap, section);
-	return i;
+	return done;
 }
 
 /* @count objects or none; a fatal signal can come between. */
