@@ -249,7 +249,8 @@ static unsigned int own_all(struct karena_heap *heap, unsigned int count, unsign
 		if (!n)
 			karena_reject(heap, addrs[i], KARENA_REJECT_DOUBLE);
 		own_run(span, index, n, zero);
-		memmove(addrs + sound, addrs + i, n * sizeof(*addrs));
+		if (sound < i)
+			memmove(addrs + sound, addrs + i, n * sizeof(*addrs));
 		sound += n;
 	}
 	return sound;

@@ -507,6 +507,9 @@ struct karena_magazine *karena_depot_trade(struct karena_central *central,
 	struct karena_magazine *other = NULL;
 	unsigned long flags;
 
+	/* A hint, which spares the lock. */
+	if (!data_race(full ? central->nr_full_mags : central->nr_empty_mags))
+		return NULL;
 	spin_lock_irqsave(&central->lock, flags);
 	if (full ? !central->nr_full_mags : !central->nr_empty_mags)
 		goto unlock;

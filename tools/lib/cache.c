@@ -20,7 +20,7 @@
 
 #include "internal.h"
 
-#define OBJECTS		58
+#define OBJECTS		126
 #define SLOTS		16
 #define FIRST_BATCH	4
 #define MOST_BYTES	16384	/* of a batch */
