@@ -2,11 +2,12 @@
 /*
  * What a graph in a collected heap costs its program while cycles run over it.
  *
- *	usage: graph pause|walk|pages MIB [WRITES]
+ *	usage: graph pause|walk|pages MIB [WRITES [barrier]]
  *
  *	pause	how long threads stand still while others store references all over it
  *	walk	steps of a reader that stores at WRITES of 1,000 steps, in a
- *		millisecond while it is marked and in one while no cycle runs
+ *		millisecond while it is marked and in one while no cycle runs; with the
+ *		MMU as the barrier, or the one that is called for each store
  *	pages	the first store to each page after a cycle, and the next ones; and what
  *		it takes to protect them
  */
@@ -138,7 +139,16 @@ struct walker {
 	struct vertex *at;
 	__u64 state;
 	unsigned int writes;
+	bool barrier;
 };
+
+static void store(const struct walker *walker, struct vertex **slot, struct vertex *value)
+{
+	if (walker->barrier)
+		karena_store(heap, slot, value);
+	else
+		*slot = value;
+}
 
 /* 1,000 steps, of which some store what they have found. */
 static void walk(struct walker *walker)
@@ -150,7 +160,8 @@ static void walk(struct walker *walker)
 	for (i = 0; i < 1000; i++) {
 		random = next(&walker->state);
 		if (i < walker->writes)
-			at->to[random >> 8 & 1] = graph.all[(random >> 9) % graph.nr];
+			store(walker, &at->to[random >> 8 & 1],
+			      graph.all[(random >> 9) % graph.nr]);
 		at = at->to[random & 1];
 	}
 	walker->at = at;
@@ -176,9 +187,9 @@ static void *collect_now_and_then(void *unused)
 	return unused;
 }
 
-static void measure_walk(unsigned int writes)
+static void measure_walk(unsigned int writes, bool barrier)
 {
-	struct walker walker = { graph.all[0], 987654321, writes };
+	struct walker walker = { graph.all[0], 987654321, writes, barrier };
 	__u64 rate = ticks_per_us(), begin, us, length[3] = { 0 }, steps[3] = { 0 }, n;
 	unsigned int before, after;
 	pthread_t thread;
@@ -244,9 +255,11 @@ static void measure_pages(void)
 
 int main(int argc, char **argv)
 {
+	bool barrier = argc > 4;
+
 	if (argc < 3)
 		return 2;
-	layer_begin(true);
+	layer_begin_flags(true, barrier ? KARENA_BARRIER : 0);
 	kind_begin(&vertices, struct vertex, to[0], to[1]);
 	set_percent(-1);
 	make_graph(strtoul(argv[2], NULL, 0) << 20);
@@ -255,7 +268,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "pause"))
 		measure_pause();
 	else if (!strcmp(argv[1], "walk"))
-		measure_walk(argc > 3 ? atoi(argv[3]) : 10);
+		measure_walk(argc > 3 ? atoi(argv[3]) : 10, barrier);
 	else
 		measure_pages();
 	layer_report();

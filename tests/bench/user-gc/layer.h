@@ -77,12 +77,18 @@ static inline void layer_report(void)
 static struct karena *heap;
 static bool in_bulk;
 
-static inline void layer_begin(bool bulk)
+/* With KARENA_BARRIER, say, in @flags. */
+static inline void layer_begin_flags(bool bulk, unsigned int flags)
 {
-	struct karena_options options = { .flags = KARENA_COLLECT };
+	struct karena_options options = { .flags = KARENA_COLLECT | flags };
 
 	heap = need(karena_open(&options));
 	in_bulk = bulk;
+}
+
+static inline void layer_begin(bool bulk)
+{
+	layer_begin_flags(bulk, 0);
 }
 
 static inline void kind_set(struct kind *kind, struct karena_type type)

@@ -139,8 +139,8 @@ int main(int argc, char **argv)
 	wall = now_us() - wall;
 	kernel = kernel_us() - kernel;
 	getrusage(RUSAGE_CHILDREN, &usage);
-	printf("wall_us=%lld cpu_us=%lld kernel_us=%lld faults=%ld peak=%lld\n", wall,
-	       used_us(&usage) + kernel, kernel, usage.ru_minflt, peak_bytes());
+	printf("wall_us=%lld cpu_us=%lld kernel_us=%lld faults=%ld peak=%lld status=%d\n", wall,
+	       used_us(&usage) + kernel, kernel, usage.ru_minflt, peak_bytes(), status);
 	rmdir(group);
 	return status;
 }

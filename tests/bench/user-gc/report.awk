@@ -6,9 +6,10 @@
 #
 #	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
 #
-# Figures are medians of all runs.  ratio is how many times karena is better than the
-# peer, target what has been promised.  Exit status 1 if something stays below its
-# target, 2 if there is nothing to report.
+# Figures are medians of all runs, with the distance from the least to the most as a
+# share of that beside those that are compared.  ratio is how many times karena is
+# better than the peer, target what has been promised.  Exit status 1 if something
+# stays below its target or a program failed, 2 if there is nothing to report.
 
 # The promises: CPU time against other collectors; the longest of 1,000 pauses, in us;
 # pauses of 64 MiB to those of 1 GiB; steps while it marks to those while it does not.
@@ -29,10 +30,12 @@ BEGIN {
 		if (split($i, pair, "=") == 2)
 			field[pair[1]] = pair[2]
 	run = field["case"] " " field["peer"]
-	if (!("cpu_us" in field))
-		next
-	runs[run]++
 	n++
+	if (!("cpu_us" in field) || field["status"] != 0) {
+		unfinished[run]++
+		next
+	}
+	runs[run]++
 	for (key in field)
 		value[run, key, runs[run]] = field[key]
 }
@@ -180,7 +183,7 @@ function lru(    run)
 	to_json("lru", "operations a second", median(run, "per_s"), 0, "", 0, 0, run, "")
 }
 
-# Two figures of one run or of two: how much better the second is than the first.
+# Two figures of one case or of two: how much better the second is than the first.
 function compare(what, unit, mine, theirs, other, target, run,    ratio)
 {
 	if (!mine)
@@ -193,12 +196,23 @@ function compare(what, unit, mine, theirs, other, target, run,    ratio)
 	to_json(what, unit, mine, theirs, other, ratio, target, run, "")
 }
 
-function walk(name, target,    run)
+function walk(name, barrier, words, target,    run)
 {
-	run = name " karena"
-	if (runs[run])
-		compare(name ", a step while it marks", "ns", median(run, "marking_ps") / 1000,
-			median(run, "idle_ps") / 1000, "while it does not", target, run)
+	run = name " " barrier
+	if (!runs[run])
+		return
+	compare(name ", " words ", a step while it marks", "ns",
+		median(run, "marking_ps") / 1000, median(run, "idle_ps") / 1000,
+		"while it does not", target, run)
+	printf "  (spread %.0f%% and %.0f%%)\n", spread(run, "marking_ps") * 100,
+	       spread(run, "idle_ps") * 100
+}
+
+# With the MMU's barrier and with that of the program, which nothing is promised of.
+function walks(name, target)
+{
+	walk(name, "karena", "MMU", target)
+	walk(name, "barrier", "karena_store()", 0)
 }
 
 function pages(    run)
@@ -221,9 +235,13 @@ END {
 	compare("stop with 1 GiB, p50", "us", median("pause-1G karena", "stop_p50_ns") / 1000,
 		median("pause-64M karena", "stop_p50_ns") / 1000, "with 64 MiB", independence,
 		"pause-1G karena")
-	walk("read-mostly", undisturbed)
-	walk("1%-writes", 0)
-	walk("write-heavy", 0)
+	walks("read-mostly", undisturbed)
+	walks("1%-writes", 0)
+	walks("write-heavy", 0)
 	pages()
+	for (run in unfinished) {
+		printf "%s: failed, %d times\n", run, unfinished[run]
+		missed++
+	}
 	exit missed > 0
 }

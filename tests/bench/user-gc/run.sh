@@ -7,11 +7,10 @@
 #
 #   usage: run.sh [RUNS]
 
-set -e
 runs=${1:-3}
 depth=14
 
-# once CASE PEER PROGRAM ARGUMENT...
+# once CASE PEER PROGRAM ARGUMENT...: report.awk sees it if that fails
 once() {
 	local case=$1 peer=$2 program=$3
 	shift 3
@@ -44,8 +43,11 @@ once lru karena lru 60
 for ((i = 0; i < runs; i++)); do
 	once pages karena graph pages 64
 	once read-mostly karena graph walk 32 1
+	once read-mostly barrier graph walk 32 1 barrier
 	once 1%-writes karena graph walk 32 10
+	once 1%-writes barrier graph walk 32 10 barrier
 	once write-heavy karena graph walk 32 1000
+	once write-heavy barrier graph walk 32 1000 barrier
 done
 once pause-64M karena graph pause 64
 once pause-1G karena graph pause 1024
