@@ -64,6 +64,7 @@
 #define KARENA_FEAT_TYPES	(1ULL << 2)	/* KARENA_IOC_REGISTER */
 #define KARENA_FEAT_COLLECT	(1ULL << 3)	/* KARENA_SETUP_COLLECT and its calls */
 #define KARENA_FEAT_BARRIER	(1ULL << 4)	/* KARENA_SETUP_BARRIER, KARENA_IOC_SHADE */
+#define KARENA_FEAT_REFILL	(1ULL << 5)	/* KARENA_IOC_REFILL, KARENA_ROOT_EXTENTS */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -447,16 +448,65 @@ struct karena_step {
 KARENA_ASSERT(sizeof(struct karena_step) == 16);
 
 /**
+ * struct karena_extent - objects of one size next to each other
+ * @start: address of the first
+ * @end: address behind the last; @start if there is none
+ */
+struct karena_extent {
+	__u64 start;
+	__u64 end;
+};
+KARENA_ASSERT(sizeof(struct karena_extent) == 16);
+
+/* Most of them that one KARENA_IOC_REFILL fills. */
+#define KARENA_MAX_EXTENTS	32
+
+/**
+ * struct karena_refill - KARENA_IOC_REFILL: objects of a type, to hand out one by one
+ * @size: sizeof(struct karena_refill)
+ * @flags: 0
+ * @type: number of a type (KARENA_IOC_REGISTER)
+ * @count: in: most objects, 1 to KARENA_MAX_BULK; out: how many there are, at least 1
+ * @extents: address of an array of struct karena_extent, which gets the objects
+ * @room: in: its length, 1 to KARENA_MAX_EXTENTS; out: how many are filled
+ * @distance: out: bytes from one object of an extent to the next
+ *
+ * In a heap that is collected.  Extents that are in a range with KARENA_ROOT_EXTENTS keep
+ * their objects, so that a program takes the next one by
+ *
+ *	object = extent->start;		kept in a register from here on
+ *	extent->start += distance;
+ *
+ * without a call.  What is left in them when the process dies is garbage.
+ *
+ * Errors: those of KARENA_IOC_ALLOC; EINVAL also if the heap is not collected.
+ */
+struct karena_refill {
+	__u32 size;
+	__u32 flags;
+	__u32 type;
+	__u32 count;
+	__u64 extents;
+	__u32 room;
+	__u32 distance;
+};
+KARENA_ASSERT(sizeof(struct karena_refill) == 32);
+
+/**
  * struct karena_root_range - KARENA_IOC_ROOT: memory where references are
  * @size: sizeof(struct karena_root_range)
- * @flags: KARENA_ROOT_DEL: not any more; then @start and @length are those of a range
- * @start: address, a multiple of 8; not in the heap's window
- * @length: bytes, a multiple of 8, from 8 up
+ * @flags: KARENA_ROOT_DEL: not any more; then @start and @length are those of a range.
+ *	KARENA_ROOT_EXTENTS: the range holds struct karena_extent
+ * @start: address, a multiple of 8, of 16 with KARENA_ROOT_EXTENTS; not in the heap's
+ *	window
+ * @length: bytes, a multiple of 8 or 16 as well, above 0
  *
  * Each cycle searches the range for references, whatever else is in it; what of it
  * cannot be read is left out, and so is what would have to be fetched first from
  * another program or machine (userfaultfd, FUSE, network file systems).  Stacks and
- * registers of all threads are searched without this.  Ranges belong to the process,
+ * registers of all threads are searched without this.  With KARENA_ROOT_EXTENTS each
+ * two words that are an extent of the heap refer to all of its objects; others are
+ * searched as they are.  Ranges belong to the process,
  * and to its children after fork(); they are gone when the window is not mapped any
  * more.
  *
@@ -473,6 +523,7 @@ struct karena_root_range {
 KARENA_ASSERT(sizeof(struct karena_root_range) == 24);
 
 #define KARENA_ROOT_DEL		(1U << 0)
+#define KARENA_ROOT_EXTENTS	(1U << 1)
 
 /**
  * struct karena_shade - KARENA_IOC_SHADE: references that are about to be overwritten
@@ -649,5 +700,6 @@ KARENA_ASSERT(sizeof(struct karena_control) == 64);
 #define KARENA_IOC_GC_CONTROL	_IOWR(KARENA_IOC_MAGIC, 0x0d, struct karena_gc_control)
 #define KARENA_IOC_GC_INFO	_IOWR(KARENA_IOC_MAGIC, 0x0e, struct karena_gc_info)
 #define KARENA_IOC_SHADE	_IOW(KARENA_IOC_MAGIC, 0x0f, struct karena_shade)
+#define KARENA_IOC_REFILL	_IOWR(KARENA_IOC_MAGIC, 0x10, struct karena_refill)
 
 #endif /* _UAPI_KARENA_H */

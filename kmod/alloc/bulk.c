@@ -279,3 +279,49 @@ unsigned int karena_alloc_some(struct karena_central *central, unsigned int flag
 		atomic64_inc(&heap->failed);
 	return sound;
 }
+
+/* What this CPU's magazine has, each an extent of its own. */
+static unsigned int cached_extents(struct karena_central *central, unsigned int most,
+				   struct karena_extents *to)
+{
+	unsigned long addrs[KARENA_MAX_EXTENTS];
+	unsigned int n, i;
+
+	n = take_cached(central, min(most, to->room), addrs);
+	n = own_all(central->heap, n, addrs, true);
+	for (i = 0; i < n; i++)
+		to->extent[i] = (struct karena_extent){ addrs[i], addrs[i] + central->size };
+	to->nr = n;
+	return n;
+}
+
+static void own_extent(struct karena_heap *heap, const struct karena_extent *extent)
+{
+	/* It stays, as in own_all(). */
+	struct karena_span *span = karena_span_at(heap, extent->start);
+	u32 index = karena_span_index(span, extent->start - span->base);
+	u32 end = karena_span_index(span, extent->end - span->base);
+
+	own_run(span, index, end - index, true);
+}
+
+/*
+ * Objects of a span class in a user heap: up to @most in as many extents as there is
+ * room for, cleared, and some unless memory is out; how many.
+ */
+unsigned int karena_alloc_extents(struct karena_central *central, gfp_t gfp,
+				  unsigned int most, struct karena_extents *to)
+{
+	struct karena_heap *heap = central->heap;
+	unsigned int n, i;
+
+	n = cached_extents(central, most, to);
+	if (n)
+		return n;
+	n = karena_central_take_extents(central, to, most, karena_gfp(heap, gfp));
+	for (i = 0; i < to->nr; i++)
+		own_extent(heap, &to->extent[i]);
+	if (!n)
+		atomic64_inc(&heap->failed);
+	return n;
+}

@@ -107,6 +107,13 @@ struct karena_shape {
 #define KARENA_SHAPE_BLOCK	256u	/* shapes that are made at a time */
 #define KARENA_SHAPE_BLOCKS	256u
 
+/* Free objects next to each other, which leave their spans together. */
+struct karena_extents {
+	unsigned int room;		/* set by the caller, as nr is */
+	unsigned int nr;
+	struct karena_extent extent[KARENA_MAX_EXTENTS];
+};
+
 /* All spans of one span class in a heap, and the depot of its magazines. */
 struct karena_central {
 	struct karena_mcache __percpu *cache;
@@ -379,6 +386,8 @@ struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int
 					  const struct karena_layout *layout, gfp_t gfp);
 void karena_central_add(struct karena_central *central);
 void karena_central_delete(struct karena_central *central);
+unsigned int karena_central_take_extents(struct karena_central *central,
+					 struct karena_extents *to, unsigned int most, gfp_t gfp);
 unsigned int karena_central_take(struct karena_central *central, unsigned long *slots,
 				 unsigned int n, gfp_t gfp);
 void karena_central_put(struct karena_central *central, unsigned long *slots, unsigned int n);
@@ -405,6 +414,8 @@ bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache
 /* bulk.c */
 unsigned int karena_alloc_some(struct karena_central *central, unsigned int flags, gfp_t gfp,
 			       unsigned int count, unsigned long *addrs);
+unsigned int karena_alloc_extents(struct karena_central *central, gfp_t gfp,
+				  unsigned int most, struct karena_extents *to);
 
 /* object.c */
 struct karena_central *karena_size_central(struct karena_heap *heap, size_t size,

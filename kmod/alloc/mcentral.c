@@ -230,25 +230,37 @@ static bool sweep_one(struct karena_central *central)
 	return span;
 }
 
+/* A span with free slots, of which the caller takes some; or NULL. */
+static struct karena_span *begin_take(struct karena_central *central)
+{
+	struct karena_span *span;
+
+	do {
+		span = list_first_entry_or_null(&central->partial, struct karena_span, list);
+	} while (!span && sweep_one(central));
+	if (span && span->nfree == span->nelems)
+		central->nr_empty_spans--;
+	return span;
+}
+
+static void end_take(struct karena_central *central, struct karena_span *span, unsigned int n)
+{
+	central->nr_free -= n;
+	if (!span->nfree)
+		list_move(&span->list, &central->full);
+}
+
 static unsigned int take_locked(struct karena_central *central, unsigned long *slots,
 				unsigned int n)
 {
 	struct karena_span *span;
-	unsigned int got = 0;
+	unsigned int got = 0, some;
 
-	while (got < n) {
-		span = list_first_entry_or_null(&central->partial, struct karena_span, list);
-		if (!span && sweep_one(central))
-			continue;
-		if (!span)
-			break;
-		if (span->nfree == span->nelems)
-			central->nr_empty_spans--;
-		got += span_take(span, slots + got, n - got);
-		if (!span->nfree)
-			list_move(&span->list, &central->full);
+	while (got < n && (span = begin_take(central))) {
+		some = span_take(span, slots + got, n - got);
+		end_take(central, span, some);
+		got += some;
 	}
-	central->nr_free -= got;
 	return got;
 }
 
@@ -292,6 +304,15 @@ static unsigned int take(struct karena_central *central, unsigned long *slots,
 	return got;
 }
 
+static void count_used(struct karena_central *central, unsigned int n, gfp_t gfp)
+{
+	size_t bytes = (size_t)n * central->size;
+
+	atomic64_add(bytes, &central->heap->used);
+	if (central->heap->paced)
+		central->heap->paced(central->heap, bytes, gfp);
+}
+
 /*
  * Takes up to @n slots from spans, at least one unless memory is out.  The spans
  * that are not needed for the first slot are asked for without a fight.
@@ -305,13 +326,64 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 
 	while (got < enough && add_span(central, got ? easy : gfp))
 		got += take(central, slots + got, n - got);
-	atomic64_add((u64)got * central->size, &central->heap->used);
-	if (central->heap->paced)
-		central->heap->paced(central->heap, got * central->size, gfp);
+	count_used(central, got, gfp);
 	return got;
 }
 
 KARENA_EXPORT_TEST(karena_central_take);
+
+/* The first free slots of a span that are next to each other, up to @n of them. */
+static unsigned int span_take_extent(struct karena_span *span, struct karena_extent *extent,
+				     unsigned int n)
+{
+	u32 first, end, i;
+
+	first = find_next_bit(span->free, span->nelems, span->hint * BITS_PER_LONG);
+	end = find_next_zero_bit(span->free, min(span->nelems, first + n), first);
+	for (i = first; i < end; i++)
+		take_slot(span, i);
+	bitmap_clear(span->free, first, end - first);
+	span->hint = end / BITS_PER_LONG;
+	span->nfree -= end - first;
+	extent->start = span->base + (unsigned long)first * span->size;
+	extent->end = span->base + (unsigned long)end * span->size;
+	return end - first;
+}
+
+static unsigned int take_extents(struct karena_central *central, struct karena_extents *to,
+				 unsigned int most)
+{
+	struct karena_span *span;
+	unsigned int got = 0, some;
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	while (got < most && to->nr < to->room && (span = begin_take(central))) {
+		some = span_take_extent(span, &to->extent[to->nr++], most - got);
+		end_take(central, span, some);
+		got += some;
+	}
+	central->refills += !!got;
+	central->allocs += got;
+	spin_unlock_irqrestore(&central->lock, flags);
+	return got;
+}
+
+/* As karena_central_take(): up to @most objects; how many. */
+unsigned int karena_central_take_extents(struct karena_central *central,
+					 struct karena_extents *to, unsigned int most, gfp_t gfp)
+{
+	unsigned int enough = clamp(REFILL_BYTES / central->size, 1u, most);
+	unsigned int got = take_extents(central, to, most);
+	gfp_t easy = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
+
+	while (got < enough && to->nr < to->room && add_span(central, got ? easy : gfp))
+		got += take_extents(central, to, most - got);
+	count_used(central, got, gfp);
+	return got;
+}
+
+KARENA_EXPORT_TEST(karena_central_take_extents);
 
 /*
  * The span that an object from a magazine is of; NULL if the object is somebody's

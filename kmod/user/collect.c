@@ -132,9 +132,16 @@ int karena_do_step(struct karena_uheap *uh, struct karena_step *req)
 
 int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req)
 {
-	if (req->flags & ~KARENA_ROOT_DEL || !uh->heap.gc)
+	const struct karena_range range = {
+		.start = req->start,
+		/* Empty if it does not fit into the address space. */
+		.end = max(req->start + req->length, req->start),
+		.extents = req->flags & KARENA_ROOT_EXTENTS,
+	};
+
+	if (req->flags & ~(KARENA_ROOT_DEL | KARENA_ROOT_EXTENTS) || !uh->heap.gc)
 		return -EINVAL;
-	return karena_range_change(uh, req->start, req->length, !(req->flags & KARENA_ROOT_DEL));
+	return karena_range_change(uh, &range, !(req->flags & KARENA_ROOT_DEL));
 }
 
 /* Words of a program that are about to be overwritten. */

@@ -37,6 +37,7 @@ union karena_arg {
 	struct karena_gc_control gc_control;
 	struct karena_gc_info gc_info;
 	struct karena_shade shade;
+	struct karena_refill refill;
 };
 
 #define ADDR_BATCH	64u
@@ -49,7 +50,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.size = info->size,
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
-			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER,
+			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -547,6 +548,11 @@ static int do_shade(struct file *file, union karena_arg *arg, void __user *uarg)
 	return karena_do_shade(karena_file_heap(file), &arg->shade);
 }
 
+static int do_refill(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_refill(karena_file_heap(file), &arg->refill, uarg);
+}
+
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
@@ -580,6 +586,8 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_REFILL)] = { do_refill, KARENA_IOC_REFILL,
+					 NEEDS_HEAP | NEEDS_WRITE },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

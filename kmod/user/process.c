@@ -231,25 +231,32 @@ static int change(struct karena_uheap *uh, struct karena_process *process,
 	return PTR_ERR_OR_ZERO(new);
 }
 
+static bool is_good_range(const struct karena_uheap *uh, const struct karena_range *range)
+{
+	unsigned long window = uh->heap.base + (uh->npages << KARENA_PAGE_SHIFT);
+	size_t unit = range->extents ? sizeof(struct karena_extent) : sizeof(long);
+
+	return range->start < range->end && range->end <= TASK_SIZE &&
+	       IS_ALIGNED(range->start | range->end, unit) &&
+	       (range->start >= window || range->end <= uh->heap.base);
+}
+
 /*
  * Adds a range of the caller's memory to what is searched for references, or takes
  * it out; 0, -EINVAL, -ENXIO if the window is not mapped, -EEXIST, -ENOENT, -ENOSPC,
  * -ENOMEM.
  */
-int karena_range_change(struct karena_uheap *uh, u64 start, u64 size, bool add)
+int karena_range_change(struct karena_uheap *uh, const struct karena_range *range, bool add)
 {
-	struct karena_range range = { start, start + size };
-	unsigned long window = uh->heap.base + (uh->npages << KARENA_PAGE_SHIFT);
 	struct karena_process *process;
 	int err;
 
-	if (!size || (start | size) % sizeof(long) || range.end < start ||
-	    range.end > TASK_SIZE || (range.start < window && range.end > uh->heap.base))
+	if (!is_good_range(uh, range))
 		return -EINVAL;
 	process = current_process(uh);
 	if (!process)
 		return -ENXIO;
-	err = change(uh, process, range, add);
+	err = change(uh, process, *range, add);
 	karena_process_put(process);
 	return err;
 }

@@ -56,6 +56,7 @@ struct karena_scan {
 	bool failed;			/* something has not been looked at */
 	bool thread;			/* registers and stack of one */
 	bool whole;			/* stacks: also what is below the stack pointer */
+	struct karena_uheap *extents;	/* words are extents of this heap; or NULL */
 	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
 };
@@ -87,11 +88,27 @@ bool karena_scan_end(const struct karena_scan *scan)
 	return !scan->failed;
 }
 
+static void visit_extents(struct karena_scan *scan, const unsigned long *words, size_t nr)
+{
+	struct karena_extent extent;
+	size_t i;
+
+	for (i = 0; i + 1 < nr; i += 2) {
+		extent = (struct karena_extent){ words[i], words[i + 1] };
+		karena_extent_visit(scan->extents, &extent, scan->visitor->word,
+				    scan->visitor->arg);
+	}
+}
+
 static void visit_words(struct karena_scan *scan, const unsigned long *words, size_t nr)
 {
 	karena_visit_t *visit = scan->thread ? scan->visitor->thread_word : scan->visitor->word;
 	size_t i;
 
+	if (scan->extents) {
+		visit_extents(scan, words, nr);
+		return;
+	}
 	for (i = 0; i < nr; i++)
 		visit(scan->visitor->arg, words[i]);
 }
@@ -249,6 +266,15 @@ void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned l
 		visit_words(scan, scan->words, size / sizeof(long));
 		cond_resched();
 	}
+}
+
+/* A range that holds struct karena_extent, which no page's end divides. */
+void karena_scan_extents(struct karena_scan *scan, struct karena_uheap *uh,
+			 unsigned long start, unsigned long end)
+{
+	scan->extents = uh;
+	karena_scan_range(scan, start, end);
+	scan->extents = NULL;
 }
 
 /* What of a set there is, in words. */

@@ -394,6 +394,7 @@ static void release(struct karena_stop *stop)
 
 static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
 {
+	const struct karena_extents *extents;
 	struct karena_inflight *inflight;
 	unsigned int i, nr;
 
@@ -403,6 +404,10 @@ static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 		nr = smp_load_acquire(&inflight->nr);
 		for (i = 0; i < nr; i++)
 			visit(arg, inflight->addrs[i]);
+		/* And with that in karena_do_refill(). */
+		extents = smp_load_acquire(&inflight->extents);
+		for (i = 0; extents && i < extents->nr; i++)
+			karena_extent_visit(uh, &extents->extent[i], visit, arg);
 	}
 	spin_unlock(&uh->world_lock);
 }
@@ -410,10 +415,15 @@ static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 {
 	struct karena_ranges *ranges = karena_ranges_get(uh, process);
+	const struct karena_range *range;
 	u32 i;
 
 	for (i = 0; ranges && i < ranges->nr; i++) {
-		karena_scan_range(uh->stop->scan, ranges->range[i].start, ranges->range[i].end);
+		range = &ranges->range[i];
+		if (range->extents)
+			karena_scan_extents(uh->stop->scan, uh, range->start, range->end);
+		else
+			karena_scan_range(uh->stop->scan, range->start, range->end);
 		if (karena_is_planted(KARENA_PLANT_MOVED_UNSEEN) ||
 		    karena_is_planted(KARENA_PLANT_NOT_STOPPED))
 			usleep_range(10000, 11000);

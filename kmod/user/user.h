@@ -7,6 +7,7 @@
  *	process   who has the window mapped, and where they keep references
  *	scan      references in the memory and registers of a process
  *	stop      all threads of all processes stand still
+ *	refill    objects that a thread takes together and hands out one by one
  *	collect   the snapshot: all of it together; calls
  *	kernel    kernel code that works in the heap of a program
  */
@@ -43,6 +44,7 @@ struct karena_ranges {
 	struct karena_range {
 		unsigned long start;
 		unsigned long end;
+		bool extents;		/* it holds struct karena_extent */
 	} range[];			/* ascending */
 };
 
@@ -60,6 +62,7 @@ struct karena_inflight {
 	struct list_head node;
 	const unsigned long *addrs;
 	unsigned int nr;		/* grows: READ_ONCE() */
+	const struct karena_extents *extents;
 };
 
 struct karena_stop;
@@ -151,7 +154,7 @@ unsigned int karena_processes_get(struct karena_uheap *uh, struct karena_process
 				  unsigned int room, u64 *opened);
 struct karena_ranges *karena_ranges_get(struct karena_uheap *uh, struct karena_process *process);
 void karena_ranges_put(struct karena_ranges *ranges);
-int karena_range_change(struct karena_uheap *uh, u64 start, u64 size, bool add);
+int karena_range_change(struct karena_uheap *uh, const struct karena_range *range, bool add);
 
 /* scan.c */
 struct karena_scan *karena_scan_new(void);
@@ -159,6 +162,8 @@ void karena_scan_delete(struct karena_scan *scan);
 void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *visitor, bool whole);
 bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
+void karena_scan_extents(struct karena_scan *scan, struct karena_uheap *uh,
+			 unsigned long start, unsigned long end);
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
 
 /* stop.c */
@@ -181,6 +186,12 @@ int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req)
 int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info);
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight);
 void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight);
+
+/* refill.c */
+int karena_do_refill(struct karena_uheap *uh, struct karena_refill *req,
+		     struct karena_refill __user *ureq);
+void karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
+			 karena_visit_t *visit, void *arg);
 
 /* types.c */
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,

@@ -386,11 +386,14 @@ static void read_only_descriptors(void)
 
 static void ranges_refused(void)
 {
-	__u64 word[8] = { 0 };
+	__attribute__((aligned(16))) __u64 word[8] = { 0 };
 	struct heap heap;
 
 	if (!heap_open_collected(&heap, WINDOW, 0))
 		return;
+	check_ret(heap_root(heap.fd, word + 1, 16, KARENA_ROOT_EXTENTS), -EINVAL);
+	check_ret(heap_root(heap.fd, word, 24, KARENA_ROOT_EXTENTS), -EINVAL);
+	check_ret(heap_root(heap.fd, word, 8, KARENA_ROOT_EXTENTS), -EINVAL);
 	check_ret(heap_root(heap.fd, word, 32, 0), 0);
 	check_ret(heap_root(heap.fd, word, 32, 0), -EEXIST);
 	check_ret(heap_root(heap.fd, word + 3, 16, 0), -EEXIST);
@@ -398,6 +401,7 @@ static void ranges_refused(void)
 	check_ret(heap_root(heap.fd, word, 24, KARENA_ROOT_DEL), -ENOENT);
 	check_ret(heap_root(heap.fd, word, 32, KARENA_ROOT_DEL), 0);
 	check_ret(heap_root(heap.fd, heap.objects + 64, 8, 0), -EINVAL);
+	check_ret(heap_root(heap.fd, heap.objects + 64, 16, KARENA_ROOT_EXTENTS), -EINVAL);
 	check_ret(heap_root(heap.fd, heap.objects - 64, 128, 0), -EINVAL);
 	heap_unmap(&heap);
 	check_ret(heap_root(heap.fd, word, 32, 0), -ENXIO);

@@ -95,7 +95,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_USABLE, KARENA_IOC_SHARE, KARENA_IOC_HEAP_INFO,
 		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER, KARENA_IOC_COLLECT,
 		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
-		KARENA_IOC_SHADE,
+		KARENA_IOC_SHADE, KARENA_IOC_REFILL,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -113,6 +113,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_setup setup;
 		struct karena_register reg;
 		struct karena_root_range root;
+		struct karena_refill refill;
 		struct karena_gc_control gc_control;
 		__u32 size;
 	} arg = { 0 };
@@ -145,8 +146,13 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.setup.flags = rng_below(&f->rng, 4);
 		arg.setup.window = WINDOW;
 		arg.setup.limit = LIMIT;
+	} else if (cmd == KARENA_IOC_REFILL) {
+		arg.refill.type = rng_below(&f->rng, 20);
+		arg.refill.count = 1 + rng_below(&f->rng, 1000);
+		arg.refill.room = 1 + rng_below(&f->rng, KARENA_MAX_EXTENTS);
+		arg.refill.extents = as_addr(f->scratch);
 	} else if (cmd == KARENA_IOC_ROOT) {
-		arg.root.flags = rng_below(&f->rng, 2);
+		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
 		arg.root.length = 8 * rng_below(&f->rng, 8);
 	} else if (cmd == KARENA_IOC_GC_CONTROL) {

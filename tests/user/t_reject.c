@@ -33,8 +33,9 @@ union arg {
 	struct karena_root_range root;
 	struct karena_gc_control gc_control;
 	struct karena_gc_info gc_info;
-	char bytes[512];
 	struct karena_shade shade;
+	struct karena_refill refill;
+	char bytes[512];
 };
 
 /* What the commands are tried on. */
@@ -171,6 +172,15 @@ static void valid_shade(union arg *arg)
 	arg->shade.count = 4;
 }
 
+static void valid_refill(union arg *arg)
+{
+	arg->refill.size = sizeof(arg->refill);
+	arg->refill.type = 1;
+	arg->refill.extents = array();
+	arg->refill.count = 4;
+	arg->refill.room = 4;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -207,6 +217,7 @@ static const struct command {
 	{ "gc_info", KARENA_IOC_GC_INFO, sizeof(struct karena_gc_info), valid_gc_info, true,
 	  true },
 	{ "shade", KARENA_IOC_SHADE, sizeof(struct karena_shade), valid_shade, false, true },
+	{ "refill", KARENA_IOC_REFILL, sizeof(struct karena_refill), valid_refill, true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -219,6 +230,9 @@ static bool bench_open(unsigned long cmd)
 {
 	if (cmd == KARENA_IOC_SHADE)
 		return heap_open_with_barrier(&bench.heap, WINDOW, 0);
+	if (cmd == KARENA_IOC_REFILL)
+		return heap_open_collected(&bench.heap, WINDOW, 0) &&
+		       check_eq(heap_register(bench.heap.fd, 64, (__u32[]){ 0 }, 1), 1);
 	if (_IOC_NR(cmd) >= _IOC_NR(KARENA_IOC_COLLECT))
 		return heap_open_collected(&bench.heap, WINDOW, 0);
 	return heap_open(&bench.heap, WINDOW, 0);
@@ -254,8 +268,8 @@ static int target(unsigned long cmd)
 }
 
 /*
- * Calls and looks that it got @want and left everything alone.  An alloc that
- * finds no place for its addresses may have taken objects and put them back.
+ * Calls and looks that it got @want and left everything alone.  An alloc or refill
+ * that finds no place for what it has may have taken objects and put them back.
  */
 static void refused(int fd, unsigned long cmd, void *arg, int want)
 {
@@ -263,7 +277,7 @@ static void refused(int fd, unsigned long cmd, void *arg, int want)
 
 	state_get(fd, &before);
 	check_ret(kioctl(fd, cmd, arg), want);
-	if (cmd == KARENA_IOC_ALLOC && want == -EFAULT)
+	if ((cmd == KARENA_IOC_ALLOC || cmd == KARENA_IOC_REFILL) && want == -EFAULT)
 		state_live_same(fd, &before);
 	else
 		state_same(fd, &before);
@@ -361,7 +375,7 @@ static const struct spoilt {
 	  AT(register, name), 1, 7 },
 	{ "collect: unknown flag", KARENA_IOC_COLLECT, -EINVAL, AT(collect, flags), 4, 2 },
 	{ "step: unknown flag", KARENA_IOC_STEP, -EINVAL, AT(step, flags), 4, 1 },
-	{ "root: unknown flag", KARENA_IOC_ROOT, -EINVAL, ROOT(flags), 4, 2 },
+	{ "root: unknown flag", KARENA_IOC_ROOT, -EINVAL, ROOT(flags), 4, 4 },
 	{ "root: none to take away", KARENA_IOC_ROOT, -ENOENT, ROOT(flags), 4,
 	  KARENA_ROOT_DEL },
 	{ "root: empty", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 0 },
@@ -394,6 +408,18 @@ static const struct spoilt {
 	  KARENA_MAX_BULK + 1 },
 	{ "shade: no array", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8, 0 },
 	{ "shade: array in the kernel", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8,
+	  0xffff888000000000ULL },
+	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 1 },
+	{ "refill: no type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 0 },
+	{ "refill: unknown type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 2 },
+	{ "refill: none", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4, 0 },
+	{ "refill: too many", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4,
+	  KARENA_MAX_BULK + 1 },
+	{ "refill: no room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4, 0 },
+	{ "refill: too much room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4,
+	  KARENA_MAX_EXTENTS + 1 },
+	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
+	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
 	  0xffff888000000000ULL },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,

@@ -5,7 +5,7 @@
  *
  * Only in heaps that are collected.  There nothing is lost with a thread or process
  * that dies: what it has not handed out, nobody can reach.  While it lives, its cache
- * is a root.
+ * is a root: all of it holds struct karena_extent, or what looks like none.
  *
  * A thread has a cache for each heap that it allocates from.  It is in a mapping that
  * the kernel clears in a child after fork(), however that is done: no object is
@@ -20,19 +20,22 @@
 
 #include "internal.h"
 
-#define OBJECTS		126
 #define SLOTS		16
 #define FIRST_BATCH	4
 #define MOST_BYTES	16384	/* of a batch */
+#define FLUSH		64u
 
-/* Objects of one type: those from @next up to @nr. */
+/* Objects of one type: those in the extents from @at up to @nr. */
 struct slot {
+	struct karena_extent extent[KARENA_MAX_EXTENTS];
 	__u32 type;
-	__u32 next;
+	__u32 distance;		/* from one object to the next */
+	__u32 at;
 	__u32 nr;
 	__u32 batch;		/* how many were taken the last time */
-	void *object[OBJECTS];
+	__u32 unused[3];
 };
+KARENA_ASSERT(sizeof(struct slot) % sizeof(struct karena_extent) == 0);
 
 struct cache {
 	struct cache *next;
@@ -88,7 +91,7 @@ static struct cache *map_cache(struct karena *heap)
 		return NULL;
 	if (!madvise(cache, sizeof(*cache), MADV_WIPEONFORK) &&
 	    !pthread_setspecific(at_end, cache) &&
-	    !karena_root_add(heap, cache, sizeof(*cache)))
+	    !karena_add_extents(heap, cache, sizeof(*cache)))
 		return cache;
 	munmap(cache, sizeof(*cache));
 	return NULL;
@@ -99,7 +102,7 @@ static struct cache *adopt_cache(struct karena *heap, struct cache *wiped)
 {
 	if (!wiped)
 		return map_cache(heap);
-	if (!karena_root_add(heap, wiped, sizeof(*wiped)) || errno == EEXIST)
+	if (!karena_add_extents(heap, wiped, sizeof(*wiped)) || errno == EEXIST)
 		return wiped;
 	return NULL;
 }
@@ -127,11 +130,36 @@ static struct cache *find_cache(struct karena *heap)
 
 /* --- objects --- */
 
+/* The extent that the next object is of; NULL if there is none. */
+static struct karena_extent *current(struct slot *slot)
+{
+	while (slot->at < slot->nr && slot->extent[slot->at].start == slot->extent[slot->at].end)
+		slot->at++;
+	return slot->at < slot->nr ? &slot->extent[slot->at] : NULL;
+}
+
+static void *hand_out(struct slot *slot, struct karena_extent *extent)
+{
+	void *object = (void *)(uintptr_t)extent->start;
+
+	/* In a register before the cache does not keep it any more. */
+	__asm__ volatile("" : "+r"(object) : : "memory");
+	extent->start += slot->distance;
+	return object;
+}
+
 static void flush_slot(struct karena *heap, struct slot *slot)
 {
-	if (slot->next < slot->nr)
-		karena_free_bulk(heap, slot->nr - slot->next,
-				 &slot->object[slot->next], NULL);
+	struct karena_extent *extent;
+	void *object[FLUSH];
+	unsigned int n;
+
+	do {
+		for (n = 0; n < FLUSH && (extent = current(slot)); n++)
+			object[n] = hand_out(slot, extent);
+		if (n)
+			karena_free_bulk(heap, n, object, NULL);
+	} while (n);
 	memset(slot, 0, sizeof(*slot));
 }
 
@@ -147,17 +175,17 @@ void karena_flush(struct karena *heap)
 		flush_slot(heap, &cache->slot[i]);
 }
 
-static int take(struct karena *heap, struct karena_type type, __u32 count,
-		void **objects)
+static void *take_one(struct karena *heap, struct karena_type type)
 {
+	void *object;
 	struct karena_alloc args = {
 		.size = sizeof(args),
-		.count = count,
+		.count = 1,
 		.type = type.id,
-		.addrs = (uintptr_t)objects,
+		.addrs = (uintptr_t)&object,
 	};
 
-	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args);
+	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args) ? NULL : object;
 }
 
 /* How many to take now: more and more, as long as they are used. */
@@ -165,63 +193,62 @@ static __u32 next_batch(const struct slot *slot, struct karena_type type)
 {
 	__u32 batch = slot->batch ? 2 * slot->batch : FIRST_BATCH;
 
-	if (batch > OBJECTS)
-		batch = OBJECTS;
-	if (batch > MOST_BYTES / type.element)
-		batch = MOST_BYTES / type.element;
-	return batch;
+	return batch > MOST_BYTES / type.element ? MOST_BYTES / type.element : batch;
 }
 
-static void *hand_out(struct slot *slot)
+/* Fills a slot that is empty; 0, or -1 if it stays so. */
+static int take(struct karena *heap, struct karena_type type, struct slot *slot)
 {
-	void *object = slot->object[slot->next];
+	struct karena_refill args = {
+		.size = sizeof(args),
+		.type = type.id,
+		.count = next_batch(slot, type),
+		.extents = (uintptr_t)slot->extent,
+		.room = KARENA_MAX_EXTENTS,
+	};
 
-	/* It is not the cache that keeps it alive from here on. */
-	slot->object[slot->next++] = NULL;
-	return object;
-}
-
-static void *take_one(struct karena *heap, struct karena_type type)
-{
-	void *object;
-
-	return take(heap, type, 1, &object) ? NULL : object;
+	slot->type = type.id;
+	slot->at = 0;
+	slot->nr = 0;
+	slot->batch = args.count;
+	/* Large ones are not worth it; near the limit there may be room for one. */
+	if (args.count < 2 || ioctl(heap->fd, KARENA_IOC_REFILL, &args)) {
+		slot->batch = 0;
+		return -1;
+	}
+	slot->nr = args.room;
+	slot->distance = args.distance;
+	return 0;
 }
 
 static void *refill(struct karena *heap, struct karena_type type)
 {
 	struct cache *cache = heap->collected && type.id ? find_cache(heap) : NULL;
+	struct karena_extent *extent;
 	struct slot *slot;
-	__u32 batch;
 
 	if (!cache)
 		return take_one(heap, type);
 	slot = &cache->slot[type.id % SLOTS];
-	if (slot->type != type.id) {
+	if (slot->type != type.id)
 		flush_slot(heap, slot);
-		slot->type = type.id;
-	}
-	batch = next_batch(slot, type);
-	/* Near the limit there may be room for one. */
-	if (batch < 2 || take(heap, type, batch, slot->object)) {
-		slot->batch = 0;
+	extent = current(slot);
+	if (!extent && take(heap, type, slot))
 		return take_one(heap, type);
-	}
-	slot->next = 0;
-	slot->nr = batch;
-	slot->batch = batch;
-	return hand_out(slot);
+	return hand_out(slot, extent ? extent : slot->extent);
 }
 
 EXPORT void *karena_new(struct karena *heap, struct karena_type type)
 {
 	struct cache *cache = caches;
+	struct karena_extent *extent;
 	struct slot *slot;
 
 	if (cache && cache->serial == heap->serial) {
 		slot = &cache->slot[type.id % SLOTS];
-		if (slot->type == type.id && slot->next < slot->nr)
-			return hand_out(slot);
+		extent = &slot->extent[slot->at % KARENA_MAX_EXTENTS];
+		if (slot->type == type.id && extent->start < extent->end)
+			return hand_out(slot, extent);
 	}
 	return refill(heap, type);
 }

@@ -42,6 +42,7 @@ struct karena {
 void karena_opened(struct karena *heap);
 void karena_closed(struct karena *heap);
 int karena_refresh_roots(struct karena *heap);
+int karena_add_extents(struct karena *heap, void *start, size_t size);
 void karena_drop_root(__u64 serial, void *start, size_t size);
 
 /* cache.c */

@@ -415,7 +415,7 @@ struct karena_type karena_type(struct karena *heap, const char *name,
  * @type: its type, of this heap
  *
  * A heap at its limit is collected first.  In a heap that is collected a thread
- * takes some objects of the type at a time (up to 126, of 16 KiB in all), and holds
+ * takes some objects of the type at a time (up to 16 KiB of them), and holds
  * them ready: karena_stats() counts them as live.
  *
  * Errors: EINVAL no type of this heap; else as karena_alloc().

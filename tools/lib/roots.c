@@ -238,6 +238,14 @@ EXPORT int karena_root_add(struct karena *heap, void *start, size_t size)
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, 0);
 }
 
+/* Memory that holds struct karena_extent. */
+int karena_add_extents(struct karena *heap, void *start, size_t size)
+{
+	if (karena_refresh_roots(heap))
+		return -1;
+	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_EXTENTS);
+}
+
 EXPORT int karena_root_del(struct karena *heap, void *start, size_t size)
 {
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_DEL);
