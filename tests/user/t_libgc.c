@@ -359,7 +359,7 @@ static void fork_beside_threads(void)
 
 /* --- the barrier of the program --- */
 
-#define SLOTS 4096
+#define SLOTS 32768
 
 /* A table of lists in an object; the lists change places while it is collected. */
 struct swapper {
@@ -398,6 +398,29 @@ static void *swap_lists(void *arg)
 	return NULL;
 }
 
+static __u64 cycles_of(struct karena *heap)
+{
+	struct karena_gc_info info = { .size = sizeof(info) };
+
+	check_eq(karena_gc_stats(heap, &info), 0);
+	return info.cycles;
+}
+
+/* Those that come by themselves, or else are asked for. */
+static void wait_for_cycles(struct karena *heap, unsigned int cycles)
+{
+	struct karena_gc_control control = { .size = sizeof(control) };
+	__u64 end = cycles_of(heap) + cycles;
+
+	check_eq(karena_gc_get(heap, &control), 0);
+	while (cycles_of(heap) < end) {
+		if (control.period_ms > 1)
+			check_eq(karena_gc(heap), 0);
+		else
+			usleep(1000);
+	}
+}
+
 /* How many objects are lost while two threads swap references. */
 static unsigned int swap_and_collect(struct karena *heap, unsigned int cycles,
 				     void (*store)(struct karena *, void *, const void *))
@@ -417,12 +440,23 @@ static unsigned int swap_and_collect(struct karena *heap, unsigned int cycles,
 		swapper[i] = (struct swapper){ heap, slot, i * SLOTS / 2, SLOTS / 2, 0, store };
 		pthread_create(&thread[i], NULL, swap_lists, &swapper[i]);
 	}
-	for (i = 0; i < cycles; i++)
-		check_eq(karena_gc(heap), 0);
+	wait_for_cycles(heap, cycles);
 	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	return swapper[0].lost + swapper[1].lost;
+}
+
+/* Cycles by themselves, one after the other, that take their time. */
+static void collect_slowly(struct karena *heap)
+{
+	struct karena_gc_control control = { .size = sizeof(control) };
+
+	check_eq(karena_gc_get(heap, &control), 0);
+	control.period_ms = 1;
+	control.slice_us = 10;
+	control.share = 1;
+	check_eq(karena_gc_set(heap, &control), 0);
 }
 
 static struct karena *open_with_barrier(void)
@@ -464,6 +498,8 @@ static void no_barrier_at_all(void)
 	struct karena *heap = open_with_barrier();
 	unsigned int lost = 0, i;
 
+	if (heap)
+		collect_slowly(heap);
 	for (i = 0; heap && i < 100 && !lost; i++)
 		lost = swap_and_collect(heap, 10, plain_store);
 	check(lost);
