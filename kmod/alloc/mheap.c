@@ -26,7 +26,10 @@
 
 #include "internal.h"
 
-/* Free pages that are kept whatever the heap's size, and the tenth kept on top. */
+/*
+ * Free pages that are kept whatever the heap's size, and the tenth kept on top of what
+ * it uses, or is about to: as Go's scavenger does.
+ */
 #define TRIM_MIN_PAGES	(SZ_1M / KARENA_PAGE_SIZE)
 #define TRIM_SHARE	10
 
@@ -108,10 +111,11 @@ struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n,
 
 static unsigned long trim_target(struct karena_heap *heap)
 {
-	/* A rough figure will do. */
+	/* Rough figures will do. */
 	unsigned long used = data_race(heap->span_pages);
+	unsigned long want = max(used, READ_ONCE(heap->goal_pages));
 
-	return max_t(unsigned long, TRIM_MIN_PAGES, used / TRIM_SHARE);
+	return max_t(unsigned long, TRIM_MIN_PAGES, want - used + want / TRIM_SHARE);
 }
 
 void karena_mheap_free(struct karena_heap *heap, struct karena_run *run)

@@ -57,6 +57,7 @@ void karena_pacer_set(struct karena_gc *gc)
 	u64 early = min(gc->growth + gc->growth / 4, room);
 
 	WRITE_ONCE(gc->goal, goal);
+	WRITE_ONCE(gc->heap->goal_pages, goal == U64_MAX ? 0 : goal >> KARENA_PAGE_SHIFT);
 	if (goal == U64_MAX)
 		WRITE_ONCE(gc->trigger, U64_MAX);
 	else
