@@ -223,14 +223,19 @@ static unsigned int run_length(const struct karena_span *span, u32 index, unsign
 /* Makes neighbours the caller's. */
 static void own_run(struct karena_span *span, u32 index, unsigned int n, bool zero)
 {
-	unsigned int i;
+	u32 i = index, end = index + n;
 
 	if (zero)
 		clear(span->heap, span->base + (unsigned long)index * span->size,
 		      (size_t)n * span->size, true);
-	for (i = index; i < index + n; i++)
-		/* As in set_live(). */
-		smp_store_release(&span->state[i], KARENA_LIVE);
+	/* As in set_live(). */
+	smp_wmb();
+	for (; i < end && i % 8; i++)
+		WRITE_ONCE(span->state[i], KARENA_LIVE);
+	for (; i + 8 <= end; i += 8)
+		WRITE_ONCE(*(u64 *)&span->state[i], REPEAT_BYTE(KARENA_LIVE));
+	for (; i < end; i++)
+		WRITE_ONCE(span->state[i], KARENA_LIVE);
 }
 
 /* Makes objects the caller's that nobody has; how many they are: see karena_take(). */

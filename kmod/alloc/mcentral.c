@@ -340,8 +340,9 @@ static unsigned int span_take_extent(struct karena_span *span, struct karena_ext
 
 	first = find_next_bit(span->free, span->nelems, span->hint * BITS_PER_LONG);
 	end = find_next_zero_bit(span->free, min(span->nelems, first + n), first);
-	for (i = first; i < end; i++)
-		take_slot(span, i);
+	/* As in take_slot(); no cycle begins before they are LIVE. */
+	for (i = first; i < end && span->central->marking; i++)
+		set_bit(i, span->mark);
 	bitmap_clear(span->free, first, end - first);
 	span->hint = end / BITS_PER_LONG;
 	span->nfree -= end - first;

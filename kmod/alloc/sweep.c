@@ -5,6 +5,7 @@
  * a worker; and in proportion to allocation (gc/pacer.c).  Each span is swept once,
  * under its central's lock.
  */
+#include <linux/kernel.h>
 #include <linux/sched.h>
 
 #include "internal.h"
@@ -31,21 +32,45 @@ static bool sweep_slot(struct karena_span *span, unsigned int bit)
 	return true;
 }
 
+/* The same of eight slots together, of programs that may be alive as far as they know. */
+static bool sweep_eight(struct karena_span *span, unsigned int bit)
+{
+	const u64 live = REPEAT_BYTE(KARENA_LIVE), free = REPEAT_BYTE(KARENA_FREE);
+
+	return span->heap->user && !span->tiny &&
+	       cmpxchg64((u64 *)&span->state[bit], live, free) == live;
+}
+
+/* Of @dead, which is one word of the bitmaps, from slot @first on: what is free now. */
+static unsigned long sweep_dead(struct karena_span *span, unsigned int first, unsigned long dead)
+{
+	unsigned long bits = dead;
+	unsigned int bit;
+
+	while (bits) {
+		bit = __ffs(bits);
+		if (bit % 8 == 0 && (u8)(bits >> bit) == 0xff && sweep_eight(span, first + bit)) {
+			bits &= ~(0xffUL << bit);
+			continue;
+		}
+		if (!sweep_slot(span, first + bit))
+			dead &= ~BIT(bit);
+		bits &= bits - 1;
+	}
+	return dead;
+}
+
 /* Slots of one word of the bitmaps that are neither free nor marked become free. */
 static unsigned int sweep_word(struct karena_span *span, unsigned int word)
 {
-	unsigned int first = word * BITS_PER_LONG, bit;
+	unsigned int first = word * BITS_PER_LONG;
 	unsigned long valid = span->nelems - first >= BITS_PER_LONG ? ~0UL :
 			      BIT(span->nelems - first) - 1;
-	unsigned long dead = valid & ~span->free[word] & ~span->mark[word], bits;
+	unsigned long dead = valid & ~span->free[word] & ~span->mark[word];
 
 	span->mark[word] = 0;
 	span->scanned[word] = 0;
-	for (bits = dead; bits; bits &= bits - 1) {
-		bit = first + __ffs(bits);
-		if (!sweep_slot(span, bit))
-			dead &= ~(bits & -bits);
-	}
+	dead = sweep_dead(span, first, dead);
 	span->free[word] |= dead;
 	return hweight_long(dead);
 }
