@@ -27,13 +27,13 @@
 
 /* Objects of one type: those in the extents from @at up to @nr. */
 struct slot {
-	struct karena_extent extent[KARENA_MAX_EXTENTS];
 	__u32 type;
 	__u32 distance;		/* from one object to the next */
 	__u32 at;
 	__u32 nr;
 	__u32 batch;		/* how many were taken the last time */
 	__u32 unused[3];
+	struct karena_extent extent[KARENA_MAX_EXTENTS];
 };
 KARENA_ASSERT(sizeof(struct slot) % sizeof(struct karena_extent) == 0);
 
@@ -221,7 +221,8 @@ static int take(struct karena *heap, struct karena_type type, struct slot *slot)
 	return 0;
 }
 
-static void *refill(struct karena *heap, struct karena_type type)
+/* Not inline: karena_new() is to save no registers for it. */
+static __attribute__((noinline)) void *refill(struct karena *heap, struct karena_type type)
 {
 	struct cache *cache = heap->collected && type.id ? find_cache(heap) : NULL;
 	struct karena_extent *extent;
