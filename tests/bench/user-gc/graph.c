@@ -6,12 +6,14 @@
  *
  *	pause	how long threads stand still while others store references all over it
  *	walk	steps of a reader that stores at WRITES of 1,000 steps, in a
- *		millisecond while it is marked and in one while no cycle runs; with the
- *		MMU as the barrier, or the one that is called for each store
+ *		millisecond while it is marked, in one before that (protection, and the
+ *		stop) and in one while no cycle runs; with the MMU as the barrier, or
+ *		the one that is called for each store
  *	pages	the first store to each page after a cycle, and the next ones; and what
  *		it takes to protect them
  */
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "layer.h"
 #include "gaps.h"
@@ -167,6 +169,19 @@ static void walk(struct walker *walker)
 	walker->at = at;
 }
 
+/* In the background: nobody waits, so that it takes no more than its share. */
+static void collect(void)
+{
+	struct karena_collect args = { .size = sizeof(args) };
+	struct timespec pause = { .tv_nsec = 1000000 };
+	__u64 cycles = gc_info().cycles;
+
+	if (ioctl(karena_fd(heap), KARENA_IOC_COLLECT, &args))
+		need(NULL);
+	while (gc_info().cycles == cycles)
+		nanosleep(&pause, NULL);
+}
+
 /* Cycles, and times of the same length without one. */
 static void *collect_now_and_then(void *unused)
 {
@@ -176,8 +191,7 @@ static void *collect_now_and_then(void *unused)
 
 	for (i = 0; i < CYCLES / 2; i++) {
 		begin = now_ns();
-		if (karena_gc(heap))
-			need(NULL);
+		collect();
 		took = now_ns() - begin;
 		pause.tv_sec = took / 1000000000;
 		pause.tv_nsec = took % 1000000000;
@@ -187,16 +201,38 @@ static void *collect_now_and_then(void *unused)
 	return unused;
 }
 
+enum part {
+	IDLE,
+	BEGIN,
+	MARKING,
+	SWEEPING,
+	PARTS
+};
+
+static enum part part_of_cycle(void)
+{
+	struct karena_gc_info info = gc_info();
+
+	if (info.phase == KARENA_PHASE_MARK)
+		return info.stops > info.cycles ? MARKING : BEGIN;
+	return info.phase == KARENA_PHASE_SWEEP ? SWEEPING : IDLE;
+}
+
+static __u64 ps_a_step(__u64 us, __u64 steps)
+{
+	return us * 1000000 / (steps + !steps);
+}
+
 static void measure_walk(unsigned int writes, bool barrier)
 {
 	struct walker walker = { graph.all[0], 987654321, writes, barrier };
-	__u64 rate = ticks_per_us(), begin, us, length[3] = { 0 }, steps[3] = { 0 }, n;
-	unsigned int before, after;
+	__u64 rate = ticks_per_us(), begin, us, length[PARTS] = { 0 }, steps[PARTS] = { 0 }, n;
+	enum part before, after;
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, collect_now_and_then, NULL))
 		need(NULL);
-	after = gc_info().phase;
+	after = part_of_cycle();
 	while (!is_over()) {
 		before = after;
 		n = 0;
@@ -206,16 +242,18 @@ static void measure_walk(unsigned int writes, bool barrier)
 			n += 1000;
 			us = (ticks() - begin) / rate;
 		} while (us < QUANTUM);
-		after = gc_info().phase;
+		after = part_of_cycle();
 		if (before == after) {
 			length[before] += us;
 			steps[before] += n;
 		}
 	}
 	pthread_join(thread, NULL);
-	printf("idle_ps=%llu marking_ps=%llu marking_us=%llu idle_us=%llu ",
-	       length[0] * 1000000 / steps[0], length[1] * 1000000 / (steps[1] + !steps[1]),
-	       length[1], length[0]);
+	printf("idle_ps=%llu begin_ps=%llu marking_ps=%llu ", ps_a_step(length[IDLE], steps[IDLE]),
+	       ps_a_step(length[BEGIN], steps[BEGIN]),
+	       ps_a_step(length[MARKING], steps[MARKING]));
+	printf("idle_us=%llu begin_us=%llu marking_us=%llu ", length[IDLE], length[BEGIN],
+	       length[MARKING]);
 }
 
 /* --- pages --- */
@@ -259,7 +297,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
-	layer_begin_flags(true, barrier ? KARENA_BARRIER : 0);
+	layer_begin(barrier ? KARENA_BARRIER : 0);
 	kind_begin(&vertices, struct vertex, to[0], to[1]);
 	set_percent(-1);
 	make_graph(strtoul(argv[2], NULL, 0) << 20);

@@ -5,12 +5,11 @@
  *
  *	static struct kind trees = KIND(struct tree);
  *
- *	layer_begin(bulk);
+ *	layer_begin(0);
  *	kind_begin(&trees, struct tree, left, right);
  *	tree = make(&trees);
  *
- * With bulk, karena's objects come by karena_alloc_bulk(), so many at a time, and have
- * no type; without, each by a karena_new().
+ * Flags are those of karena_open(), beside KARENA_COLLECT.
  */
 #ifndef LAYER_H
 #define LAYER_H
@@ -27,15 +26,12 @@
 #include <gc.h>
 #endif
 
-#define STOCK 512
 #define KIND(object) { .size = sizeof(object) }
 
 /* What objects of one sort are made of. */
 struct kind {
 	size_t size;
 	struct karena_type type;
-	unsigned int nr;
-	void *stock[STOCK];
 };
 
 static inline void *need(void *object)
@@ -51,9 +47,9 @@ static inline void *need(void *object)
 
 #define kind_begin(kind, ...)
 
-static inline void layer_begin(bool bulk)
+static inline void layer_begin(unsigned int flags)
 {
-	(void)bulk;
+	(void)flags;
 	GC_INIT();
 }
 
@@ -75,20 +71,12 @@ static inline void layer_report(void)
 #else
 
 static struct karena *heap;
-static bool in_bulk;
 
-/* With KARENA_BARRIER, say, in @flags. */
-static inline void layer_begin_flags(bool bulk, unsigned int flags)
+static inline void layer_begin(unsigned int flags)
 {
 	struct karena_options options = { .flags = KARENA_COLLECT | flags };
 
 	heap = need(karena_open(&options));
-	in_bulk = bulk;
-}
-
-static inline void layer_begin(bool bulk)
-{
-	layer_begin_flags(bulk, 0);
 }
 
 static inline void kind_set(struct kind *kind, struct karena_type type)
@@ -100,24 +88,9 @@ static inline void kind_set(struct kind *kind, struct karena_type type)
 
 #define kind_begin(kind, ...) kind_set(kind, KARENA_TYPE(heap, __VA_ARGS__))
 
-static inline void refill(struct kind *kind)
-{
-	if (karena_alloc_bulk(heap, kind->size, 0, STOCK, kind->stock))
-		need(NULL);
-	kind->nr = STOCK;
-}
-
 static inline void *make(struct kind *kind)
 {
-	void *object;
-
-	if (!in_bulk)
-		return need(karena_new(heap, kind->type));
-	if (!kind->nr)
-		refill(kind);
-	object = kind->stock[--kind->nr];
-	kind->stock[kind->nr] = NULL;
-	return object;
+	return need(karena_new(heap, kind->type));
 }
 
 static inline void *make_bytes(size_t size)

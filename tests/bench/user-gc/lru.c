@@ -87,6 +87,10 @@ static void link_newest(struct shard *shard, struct entry *entry)
 	shard->newest = entry;
 }
 
+/*
+ * Nothing leads from what is out to what comes after: a stale word on a stack that looks
+ * like a reference to it would keep all entries since.
+ */
 static void evict(struct shard *shard)
 {
 	struct entry *entry = shard->oldest, **at;
@@ -95,6 +99,9 @@ static void evict(struct shard *shard)
 		;
 	*at = entry->chain;
 	unlink_entry(shard, entry);
+	entry->chain = NULL;
+	entry->newer = NULL;
+	entry->older = NULL;
 	shard->nr--;
 }
 
@@ -213,7 +220,7 @@ static void begin(void)
 	pthread_mutexattr_t attr;
 	unsigned int i;
 
-	layer_begin(false);
+	layer_begin(0);
 	entry_type = KARENA_TYPE(heap, struct entry, chain, newer, older, value);
 	if (!entry_type.id)
 		need(NULL);

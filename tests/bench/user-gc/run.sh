@@ -22,7 +22,6 @@ all_peers() {
 	local case=$1
 	shift
 	once "$case" karena karena "$@"
-	once "$case" bulk karena "$@" bulk
 	once "$case" boehm boehm "$@"
 	once "$case" go go "$@"
 }

@@ -4,7 +4,7 @@
  * and Boehm, with karena and with Boehm's collector (layer.h).  peers/trees.go is the
  * same.
  *
- *	usage: trees trees|gcbench|nothing DEPTH [bulk] [spin]
+ *	usage: trees trees|gcbench|nothing DEPTH [spin]
  *
  * spin: a second thread looks for pauses (gaps.h).  "nothing" computes meanwhile and
  * collects nothing: what is to be seen is the machine's own.
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
-	layer_begin(has(argc, argv, "bulk"));
+	layer_begin(0);
 	kind_begin(&trees, struct tree, left, right);
 	kind_begin(&nodes, struct node, left, right);
 	if (spins) {
