@@ -214,7 +214,7 @@ struct karena_heap {
 	struct maple_tree mapped;	/* spans from vmalloc(), by address */
 	u64 nr_spans;
 	u64 span_pages;
-	unsigned long goal_pages;	/* that the next cycle is to keep it below, or 0; READ_ONCE() */
+	unsigned long goal_pages;	/* what the next cycle keeps it below, or 0: READ_ONCE() */
 	u64 large_live;			/* objects */
 	u64 large_bytes;
 	u64 large_allocs;

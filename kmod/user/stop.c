@@ -552,6 +552,13 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 	return done;
 }
 
+static const char *why_not(const struct karena_stop *stop)
+{
+	if (stop->crowded)
+		return "too much is written to at once";
+	return all_born(stop) ? "threads stop, but not all at once" : "a fork() is not over";
+}
+
 static void report(struct karena_uheap *uh)
 {
 	struct karena_stop *stop = uh->stop;
@@ -561,9 +568,7 @@ static void report(struct karena_uheap *uh)
 			uh->heap.id, uh->heap.name, stop->blocker_pid, stop->blocker);
 	else
 		pr_warn("heap %u (%s): a cycle is put off: %s\n", uh->heap.id, uh->heap.name,
-			stop->crowded ? "too much is written to at once" :
-			all_born(stop) ? "threads stop, but not all at once" :
-					 "a fork() is not over");
+			why_not(stop));
 }
 
 /*
