@@ -471,6 +471,8 @@ void karena_central_put(struct karena_central *central, unsigned long *slots,
 	karena_spans_delete(&gone);
 }
 
+KARENA_EXPORT_TEST(karena_central_put);
+
 static struct karena_magazine *pop_magazine(struct list_head *list, u32 *nr)
 {
 	struct karena_magazine *mag;
