@@ -102,15 +102,22 @@ void karena_pages_set(struct karena_uheap *uh, const struct karena_run *run, boo
 struct part {
 	struct karena_uheap *uh;
 	unsigned long start;
-	unsigned long end;
+	unsigned long end;		/* in the same page */
+	const void *memory;		/* where @start is */
 	karena_visit_t *visit;
 	void *arg;
 };
 
 static void visit_word(const struct part *part, unsigned long addr)
 {
-	if (addr >= part->start && addr < part->end)
-		part->visit(part->arg, karena_read_word(&part->uh->heap, addr));
+	unsigned long word;
+
+	if (addr < part->start || addr >= part->end)
+		return;
+	/* Any value will do, as long as it is one that was there. */
+	word = data_race(READ_ONCE(*(unsigned long *)(part->memory + (addr - part->start))));
+	if (karena_may_refer(part->uh, word))
+		part->visit(part->arg, word);
 }
 
 /* The references of an object, as far as they are in the part. */
@@ -138,13 +145,15 @@ static bool is_live(const struct karena_span *span, u32 index)
 }
 
 /* The references of all objects in a part that is of one span.  Under RCU. */
-static void visit_part(const struct part *part)
+static void visit_part(struct part *part)
 {
-	struct karena_span *span = karena_span_at(&part->uh->heap, part->start);
+	struct karena_heap *heap = &part->uh->heap;
+	struct karena_span *span = karena_span_at(heap, part->start);
 	u32 index, end;
 
 	if (!span || !may_refer(span))
 		return;
+	part->memory = (void *)karena_memory_at(heap->map, heap->base, part->start);
 	if (!span->size) {
 		if (is_live(span, 0))
 			visit_object(part, span->layout, span->base, span->large_size);

@@ -52,18 +52,23 @@
 #endif
 
 struct karena_scan {
+	struct karena_uheap *uh;
 	const struct karena_visitor *visitor;
 	bool failed;			/* something has not been looked at */
 	bool thread;			/* registers and stack of one */
 	bool whole;			/* stacks: also what is below the stack pointer */
-	struct karena_uheap *extents;	/* words are extents of this heap; or NULL */
+	bool extents;			/* words are those of struct karena_extent */
 	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
 };
 
-struct karena_scan *karena_scan_new(void)
+struct karena_scan *karena_scan_new(struct karena_uheap *uh)
 {
-	return kvzalloc(sizeof(struct karena_scan), GFP_KERNEL_ACCOUNT);
+	struct karena_scan *scan = kvzalloc(sizeof(*scan), GFP_KERNEL_ACCOUNT);
+
+	if (scan)
+		scan->uh = uh;
+	return scan;
 }
 
 void karena_scan_delete(struct karena_scan *scan)
@@ -95,8 +100,7 @@ static void visit_extents(struct karena_scan *scan, const unsigned long *words, 
 
 	for (i = 0; i + 1 < nr; i += 2) {
 		extent = (struct karena_extent){ words[i], words[i + 1] };
-		karena_extent_visit(scan->extents, &extent, scan->visitor->word,
-				    scan->visitor->arg);
+		karena_extent_visit(scan->uh, &extent, scan->visitor->word, scan->visitor->arg);
 	}
 }
 
@@ -110,7 +114,8 @@ static void visit_words(struct karena_scan *scan, const unsigned long *words, si
 		return;
 	}
 	for (i = 0; i < nr; i++)
-		visit(scan->visitor->arg, words[i]);
+		if (karena_may_refer(scan->uh, words[i]))
+			visit(scan->visitor->arg, words[i]);
 }
 
 /* --- memory that is not there --- */
@@ -269,12 +274,11 @@ void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned l
 }
 
 /* A range that holds struct karena_extent, which no page's end divides. */
-void karena_scan_extents(struct karena_scan *scan, struct karena_uheap *uh,
-			 unsigned long start, unsigned long end)
+void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned long end)
 {
-	scan->extents = uh;
+	scan->extents = true;
 	karena_scan_range(scan, start, end);
-	scan->extents = NULL;
+	scan->extents = false;
 }
 
 /* What of a set there is, in words. */

@@ -421,7 +421,7 @@ static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 	for (i = 0; ranges && i < ranges->nr; i++) {
 		range = &ranges->range[i];
 		if (range->extents)
-			karena_scan_extents(uh->stop->scan, uh, range->start, range->end);
+			karena_scan_extents(uh->stop->scan, range->start, range->end);
 		else
 			karena_scan_range(uh->stop->scan, range->start, range->end);
 		if (karena_is_planted(KARENA_PLANT_MOVED_UNSEEN) ||
@@ -647,7 +647,7 @@ int karena_stop_init(struct karena_uheap *uh)
 	if (!stop)
 		return -ENOMEM;
 	hash_init(stop->threads);
-	stop->scan = karena_scan_new();
+	stop->scan = karena_scan_new(uh);
 	stop->gate = kzalloc(sizeof(*stop->gate), GFP_KERNEL_ACCOUNT);
 	if (!stop->scan || !stop->gate) {
 		karena_scan_delete(stop->scan);

@@ -108,6 +108,15 @@ static inline struct karena_uheap *to_uheap(struct karena_heap *heap)
 	return container_of(heap, struct karena_uheap, heap);
 }
 
+/*
+ * Whether a word may be a reference: where an object is, or ends.  Most are none, and
+ * are looked at while all threads stand.
+ */
+static inline bool karena_may_refer(const struct karena_uheap *uh, unsigned long word)
+{
+	return word - uh->heap.base <= uh->npages << KARENA_PAGE_SHIFT;
+}
+
 /* account.c */
 struct karena_user *karena_user_get(kuid_t uid);
 void karena_user_put(struct karena_user *user);
@@ -157,13 +166,12 @@ void karena_ranges_put(struct karena_ranges *ranges);
 int karena_range_change(struct karena_uheap *uh, const struct karena_range *range, bool add);
 
 /* scan.c */
-struct karena_scan *karena_scan_new(void);
+struct karena_scan *karena_scan_new(struct karena_uheap *uh);
 void karena_scan_delete(struct karena_scan *scan);
 void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *visitor, bool whole);
 bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
-void karena_scan_extents(struct karena_scan *scan, struct karena_uheap *uh,
-			 unsigned long start, unsigned long end);
+void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
 
 /* stop.c */
