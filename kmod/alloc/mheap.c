@@ -7,6 +7,7 @@
  *
  *	karena_heaps.xa_lock	the registry; nothing is taken inside
  *	file mutex		(user heaps) set-up of a descriptor's heap
+ *	inflight_lock		(user heaps) objects on their way to a program
  *	reap_lock		large objects and free runs on their way out; sleeps
  *	page lock		(user heaps) of a machine page in the window: a page
  *				goes away, or gets mapped, under it

@@ -29,16 +29,16 @@
 
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight)
 {
-	spin_lock(&uh->world_lock);
+	mutex_lock(&uh->inflight_lock);
 	list_add(&inflight->node, &uh->inflight);
-	spin_unlock(&uh->world_lock);
+	mutex_unlock(&uh->inflight_lock);
 }
 
 void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight)
 {
-	spin_lock(&uh->world_lock);
+	mutex_lock(&uh->inflight_lock);
 	list_del(&inflight->node);
-	spin_unlock(&uh->world_lock);
+	mutex_unlock(&uh->inflight_lock);
 }
 
 static void shade(void *arg, unsigned long word)

@@ -83,7 +83,8 @@ struct karena_stop {
 	unsigned int nr_spares;
 	char blocker[TASK_COMM_LEN];	/* who did not stop in time, */
 	pid_t blocker_pid;		/* 0 if nobody */
-	struct karena_process **process;	/* while it stops: all of them */
+	struct karena_process **process;	/* while it stops: all of them, */
+	DECLARE_HASHTABLE(by_mm, 6);		/* and by whose memory they have */
 	unsigned int nr;
 	unsigned int room;
 	u64 opened;			/* when they were listed */
@@ -221,11 +222,11 @@ static struct thread *new_thread(struct karena_stop *stop, struct task_struct *t
 
 static struct karena_process *process_of(struct karena_stop *stop, struct mm_struct *mm)
 {
-	unsigned int i;
+	struct karena_process *process;
 
-	for (i = 0; mm && i < stop->nr; i++)
-		if (stop->process[i]->mm == mm)
-			return stop->process[i];
+	hash_for_each_possible(stop->by_mm, process, by_mm, (unsigned long)mm)
+		if (process->mm == mm)
+			return process;
 	return NULL;
 }
 
@@ -309,14 +310,15 @@ static void put_processes(struct karena_stop *stop)
 	for (i = 0; i < stop->nr; i++)
 		karena_process_put(stop->process[i]);
 	stop->nr = 0;
+	hash_init(stop->by_mm);
 }
 
 /* Lists all processes that there are. */
 static void list_processes(struct karena_uheap *uh)
 {
 	struct karena_stop *stop = uh->stop;
-	struct karena_process **list;
-	unsigned int nr;
+	struct karena_process **list, *process;
+	unsigned int nr, i;
 
 	put_processes(stop);
 	while ((nr = karena_processes_get(uh, stop->process, stop->room, &stop->opened)) >
@@ -333,6 +335,10 @@ static void list_processes(struct karena_uheap *uh)
 		stop->room = nr + 8;
 	}
 	stop->nr = nr;
+	for (i = 0; i < nr; i++) {
+		process = stop->process[i];
+		hash_add(stop->by_mm, &process->by_mm, (unsigned long)process->mm);
+	}
 }
 
 /* A child whose fork() is not over can do anything as soon as it is. */
@@ -398,7 +404,7 @@ static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 	struct karena_inflight *inflight;
 	unsigned int i, nr;
 
-	spin_lock(&uh->world_lock);
+	mutex_lock(&uh->inflight_lock);
 	list_for_each_entry(inflight, &uh->inflight, node) {
 		/* Pairs with smp_store_release() in alloc_all(). */
 		nr = smp_load_acquire(&inflight->nr);
@@ -409,7 +415,7 @@ static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 		for (i = 0; extents && i < extents->nr; i++)
 			karena_extent_visit(uh, &extents->extent[i], visit, arg);
 	}
-	spin_unlock(&uh->world_lock);
+	mutex_unlock(&uh->inflight_lock);
 }
 
 static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)

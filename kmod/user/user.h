@@ -54,7 +54,8 @@ struct karena_process {
 	refcount_t ref;
 	struct mm_struct *mm;		/* no user of it, only the struct */
 	struct karena_ranges *ranges;	/* or NULL; world_lock */
-	bool born;			/* a thread of it has been seen; of the stopper */
+	struct hlist_node by_mm;	/* of the stopper, as is the next one */
+	bool born;			/* a thread of it has been seen */
 };
 
 /* Objects that a call has allocated, and not yet given to the program. */
@@ -91,7 +92,8 @@ struct karena_uheap {
 	spinlock_t world_lock;
 	struct list_head processes;	/* world_lock */
 	u64 opened;			/* processes that there have been; world_lock */
-	struct list_head inflight;	/* world_lock */
+	struct mutex inflight_lock;	/* held long while all stand */
+	struct list_head inflight;	/* inflight_lock */
 	struct karena_stop *stop;
 };
 

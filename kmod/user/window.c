@@ -415,6 +415,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	mutex_init(&uh->types_lock);
 	spin_lock_init(&uh->world_lock);
+	mutex_init(&uh->inflight_lock);
 	INIT_LIST_HEAD(&uh->processes);
 	INIT_LIST_HEAD(&uh->inflight);
 	err = uheap_init(uh, setup);
