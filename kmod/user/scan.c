@@ -106,13 +106,15 @@ static void visit_extents(struct karena_scan *scan, const unsigned long *words, 
 
 static void visit_words(struct karena_scan *scan, const unsigned long *words, size_t nr)
 {
-	karena_visit_t *visit = scan->thread ? scan->visitor->thread_word : scan->visitor->word;
+	/* Words of extents get into registers as they are, where a check finds them. */
+	bool of_thread = scan->thread || (scan->extents && scan->whole);
+	karena_visit_t *visit = of_thread ? scan->visitor->thread_word : scan->visitor->word;
 	size_t i;
 
-	if (scan->extents) {
+	if (scan->extents)
 		visit_extents(scan, words, nr);
+	if (scan->extents && !scan->whole)
 		return;
-	}
 	for (i = 0; i < nr; i++)
 		if (karena_may_refer(scan->uh, words[i]))
 			visit(scan->visitor->arg, words[i]);
