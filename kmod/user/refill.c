@@ -25,26 +25,27 @@ static bool is_extent(const struct karena_span *span, const struct karena_extent
 	       (extent->end - extent->start) % span->size == 0;
 }
 
-/* All objects of an extent; of what is none, either word. */
+/* All objects of an extent; of what is none, either word.  May sleep, if @visit does. */
 void karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
 			 karena_visit_t *visit, void *arg)
 {
 	struct karena_span *span;
 	unsigned long addr;
+	u32 size;
 
 	/* What has been handed out is of no interest. */
 	if (extent->start == extent->end)
 		return;
 	rcu_read_lock();
 	span = karena_span_at(&uh->heap, extent->start);
-	if (is_extent(span, extent)) {
-		for (addr = extent->start; addr < extent->end; addr += span->size)
-			visit(arg, addr);
-	} else {
+	size = is_extent(span, extent) ? span->size : 0;
+	rcu_read_unlock();
+	for (addr = extent->start; size && addr < extent->end; addr += size)
+		visit(arg, addr);
+	if (!size) {
 		visit(arg, extent->start);
 		visit(arg, extent->end);
 	}
-	rcu_read_unlock();
 }
 
 static void take_back(struct karena_uheap *uh, const struct karena_extents *extents, u32 size)
