@@ -72,6 +72,8 @@ struct thread {
 	u64 asked;			/* last stop that it was asked for */
 	u64 arrived;			/* last stop that it waits, or waited, for */
 	unsigned long switches;		/* when all stood, and nothing had been looked at */
+	struct mutex lock;		/* its stack stays: see leave() */
+	u64 left;			/* last stop that it did not wait for; lock */
 	bool gone;			/* it will never be in user mode again */
 };
 
@@ -110,6 +112,18 @@ static void put_thread(struct thread *thread)
 	kfree(thread);
 }
 
+/*
+ * A thread that is killed does not wait, and its kernel stack is soon gone, where its
+ * registers are.  All that were asked come by here before that, as what is queued is
+ * run by who exits: whoever looks at it is waited for, and nobody does from here on.
+ */
+static void leave(struct thread *thread, u64 stop)
+{
+	mutex_lock(&thread->lock);
+	thread->left = stop;
+	mutex_unlock(&thread->lock);
+}
+
 /* Task work: waits until the stop is over. */
 static void park(struct callback_head *work)
 {
@@ -127,6 +141,8 @@ static void park(struct callback_head *work)
 		/* Who is killed goes on to its end. */
 		wait_event_killable(gate->parked, READ_ONCE(gate->released) >= stop);
 	}
+	if (READ_ONCE(gate->released) < stop)
+		leave(thread, stop);
 	put_thread(thread);
 	/* The module's end waits for who is still in here: karena_stops_end(). */
 	rcu_read_lock();
@@ -191,6 +207,7 @@ static void add_spare(struct karena_stop *stop)
 	refcount_set(&thread->ref, 1);
 	thread->gate = stop->gate;
 	refcount_inc(&stop->gate->ref);
+	mutex_init(&thread->lock);
 	init_task_work(&thread->work, park);
 	hlist_add_head(&thread->node, &stop->spares);
 	stop->nr_spares++;
@@ -437,17 +454,22 @@ static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 	karena_ranges_put(ranges);
 }
 
+static void scan_thread(struct karena_stop *stop, struct thread *thread)
+{
+	mutex_lock(&thread->lock);
+	if (!thread->gone && thread->left != stop->gate->stopping && has_user_mode(thread->task))
+		karena_scan_thread(stop->scan, thread->task);
+	mutex_unlock(&thread->lock);
+}
+
 static void scan_threads(struct karena_stop *stop, struct mm_struct *mm)
 {
 	struct thread *thread;
 	unsigned int i;
 
-	hash_for_each(stop->threads, i, thread, node) {
-		if (thread->mm != mm || thread->asked != stop->gate->stopping)
-			continue;
-		if (!thread->gone && has_user_mode(thread->task))
-			karena_scan_thread(stop->scan, thread->task);
-	}
+	hash_for_each(stop->threads, i, thread, node)
+		if (thread->mm == mm && thread->asked == stop->gate->stopping)
+			scan_thread(stop, thread);
 }
 
 static void scan_process(struct karena_uheap *uh, struct karena_process *process)
