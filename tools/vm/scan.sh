@@ -9,8 +9,10 @@
 #
 # A data race report (KCSAN) counts only when a module of ours is in its
 # stacks: races inside of the kernel are neither ours to mend nor to wait for.
-# One of the kernel's own has our code in it: the tick of a worker reads the
-# flags of the task (kthread_data()) that memalloc_*_save() changes inline.
+# Some of the kernel's own have our code below them, because we sleep or wake
+# somebody: those where one of the two that race is the scheduler or a timer,
+# and the tick of a worker, which reads the flags of the task (kthread_data())
+# that memalloc_*_save() changes inline.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -33,12 +35,13 @@ strip_noise() {
 # two lines of '='.
 ours_only() {
 	awk '
-	function workers_tick(text) {
-		return text ~ /data-race in .*kthread_data/ && text ~ /wq_worker_tick/
+	function kernels_own(text) {
+		return text ~ /data-race in .*kthread_data/ && text ~ /wq_worker_tick/ ||
+		       text ~ /data-race in (.* \/ )?(_*hrtimer|_*schedule|try_to_wake_up|ttwu|tick_|_*run_timer)/
 	}
 	/====================/ && !inside { inside = 1; text = $0; next }
 	/====================/ && inside {
-		if (text !~ /KCSAN/ || (text ~ /\[(karena|planted)/ && !workers_tick(text)))
+		if (text !~ /KCSAN/ || (text ~ /\[(karena|planted)/ && !kernels_own(text)))
 			print text
 		inside = 0
 		next
