@@ -19,6 +19,9 @@
 /* What a refill makes spans for, where it finds less free. */
 #define REFILL_BYTES	SZ_64K
 
+/* Spans that are swept in one hold of a lock. */
+#define SWEEP_HOLD	32u
+
 /* Magazines of the usual two lengths, which fit badly into kmalloc()'s sizes. */
 static struct kmem_cache *long_mags, *short_mags;
 
@@ -230,14 +233,20 @@ static bool sweep_one(struct karena_central *central)
 	return span;
 }
 
-/* A span with free slots, of which the caller takes some; or NULL. */
-static struct karena_span *begin_take(struct karena_central *central)
+/*
+ * A span with free slots, of which the caller takes some; or NULL.  Sweeps @sweeps spans
+ * at most, and leaves how many it did not: at 0 there may be more after a pause.
+ */
+static struct karena_span *begin_take(struct karena_central *central, unsigned int *sweeps)
 {
 	struct karena_span *span;
 
-	do {
+	for (;;) {
 		span = list_first_entry_or_null(&central->partial, struct karena_span, list);
-	} while (!span && sweep_one(central));
+		if (span || !*sweeps || !sweep_one(central))
+			break;
+		--*sweeps;
+	}
 	if (span && span->nfree == span->nelems)
 		central->nr_empty_spans--;
 	return span;
@@ -251,12 +260,12 @@ static void end_take(struct karena_central *central, struct karena_span *span, u
 }
 
 static unsigned int take_locked(struct karena_central *central, unsigned long *slots,
-				unsigned int n)
+				unsigned int n, unsigned int *sweeps)
 {
 	struct karena_span *span;
 	unsigned int got = 0, some;
 
-	while (got < n && (span = begin_take(central))) {
+	while (got < n && (span = begin_take(central, sweeps))) {
 		some = span_take(span, slots + got, n - got);
 		end_take(central, span, some);
 		got += some;
@@ -291,16 +300,28 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 	return true;
 }
 
-static unsigned int take(struct karena_central *central, unsigned long *slots,
-			 unsigned int n)
+/* Between two holds of a central's lock. */
+static void pause(gfp_t gfp)
 {
-	unsigned long flags;
-	unsigned int got;
+	if (gfpflags_allow_blocking(gfp))
+		cond_resched();
+}
 
-	spin_lock_irqsave(&central->lock, flags);
-	got = take_locked(central, slots, n);
-	central->refills += !!got;
-	spin_unlock_irqrestore(&central->lock, flags);
+static unsigned int take(struct karena_central *central, unsigned long *slots,
+			 unsigned int n, gfp_t gfp)
+{
+	unsigned int got = 0, some, sweeps;
+	unsigned long flags;
+
+	do {
+		sweeps = SWEEP_HOLD;
+		spin_lock_irqsave(&central->lock, flags);
+		some = take_locked(central, slots + got, n - got, &sweeps);
+		central->refills += some && !got;
+		got += some;
+		spin_unlock_irqrestore(&central->lock, flags);
+		pause(gfp);
+	} while (got < n && !sweeps);
 	return got;
 }
 
@@ -321,11 +342,11 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 				 unsigned int n, gfp_t gfp)
 {
 	unsigned int enough = clamp(REFILL_BYTES / central->size, 1u, n);
-	unsigned int got = take(central, slots, n);
+	unsigned int got = take(central, slots, n, gfp);
 	gfp_t easy = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
 
 	while (got < enough && add_span(central, got ? easy : gfp))
-		got += take(central, slots + got, n - got);
+		got += take(central, slots + got, n - got, gfp);
 	count_used(central, got, gfp);
 	return got;
 }
@@ -351,22 +372,37 @@ static unsigned int span_take_extent(struct karena_span *span, struct karena_ext
 	return end - first;
 }
 
-static unsigned int take_extents(struct karena_central *central, struct karena_extents *to,
-				 unsigned int most)
+static unsigned int take_extents_locked(struct karena_central *central,
+					struct karena_extents *to, unsigned int most,
+					unsigned int *sweeps)
 {
 	struct karena_span *span;
 	unsigned int got = 0, some;
-	unsigned long flags;
 
-	spin_lock_irqsave(&central->lock, flags);
-	while (got < most && to->nr < to->room && (span = begin_take(central))) {
+	while (got < most && to->nr < to->room && (span = begin_take(central, sweeps))) {
 		some = span_take_extent(span, &to->extent[to->nr++], most - got);
 		end_take(central, span, some);
 		got += some;
 	}
-	central->refills += !!got;
 	central->allocs += got;
-	spin_unlock_irqrestore(&central->lock, flags);
+	return got;
+}
+
+static unsigned int take_extents(struct karena_central *central, struct karena_extents *to,
+				 unsigned int most, gfp_t gfp)
+{
+	unsigned int got = 0, some, sweeps;
+	unsigned long flags;
+
+	do {
+		sweeps = SWEEP_HOLD;
+		spin_lock_irqsave(&central->lock, flags);
+		some = take_extents_locked(central, to, most - got, &sweeps);
+		central->refills += some && !got;
+		got += some;
+		spin_unlock_irqrestore(&central->lock, flags);
+		pause(gfp);
+	} while (got < most && to->nr < to->room && !sweeps);
 	return got;
 }
 
@@ -375,11 +411,11 @@ unsigned int karena_central_take_extents(struct karena_central *central,
 					 struct karena_extents *to, unsigned int most, gfp_t gfp)
 {
 	unsigned int enough = clamp(REFILL_BYTES / central->size, 1u, most);
-	unsigned int got = take_extents(central, to, most);
+	unsigned int got = take_extents(central, to, most, gfp);
 	gfp_t easy = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
 
 	while (got < enough && to->nr < to->room && add_span(central, got ? easy : gfp))
-		got += take_extents(central, to, most - got);
+		got += take_extents(central, to, most - got, gfp);
 	count_used(central, got, gfp);
 	return got;
 }
