@@ -422,7 +422,7 @@ static void walk(struct karena_uheap *uh, written_fn *fn, void *arg)
 
 	for_each_set_bit(leaf, uh->written_leaves, leaves) {
 		walk_leaf(uh, leaf, fn, arg);
-		cond_resched();
+		karena_rest(uh);
 	}
 }
 

@@ -25,9 +25,12 @@ static bool is_extent(const struct karena_span *span, const struct karena_extent
 	       (extent->end - extent->start) % span->size == 0;
 }
 
-/* All objects of an extent; of what is none, either word.  May sleep, if @visit does. */
-void karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
-			 karena_visit_t *visit, void *arg)
+/*
+ * All objects of an extent that has up to @most bytes: how many it has.  Of what is none,
+ * either word.  May sleep, if @visit does.
+ */
+unsigned long karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
+				  unsigned long most, karena_visit_t *visit, void *arg)
 {
 	struct karena_span *span;
 	unsigned long addr;
@@ -35,17 +38,19 @@ void karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *ex
 
 	/* What has been handed out is of no interest. */
 	if (extent->start == extent->end)
-		return;
+		return 0;
 	rcu_read_lock();
 	span = karena_span_at(&uh->heap, extent->start);
 	size = is_extent(span, extent) ? span->size : 0;
 	rcu_read_unlock();
-	for (addr = extent->start; size && addr < extent->end; addr += size)
-		visit(arg, addr);
-	if (!size) {
+	if (!size || extent->end - extent->start > most) {
 		visit(arg, extent->start);
 		visit(arg, extent->end);
+		return 0;
 	}
+	for (addr = extent->start; addr < extent->end; addr += size)
+		visit(arg, addr);
+	return extent->end - extent->start;
 }
 
 static void take_back(struct karena_uheap *uh, const struct karena_extents *extents, u32 size)

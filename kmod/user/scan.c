@@ -58,6 +58,7 @@ struct karena_scan {
 	bool thread;			/* registers and stack of one */
 	bool whole;			/* stacks: also what is below the stack pointer */
 	bool extents;			/* words are those of struct karena_extent */
+	unsigned long objects;		/* bytes that extents of the process may still have */
 	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
 };
@@ -93,14 +94,29 @@ bool karena_scan_end(const struct karena_scan *scan)
 	return !scan->failed;
 }
 
+/* Before the ranges of a process: all of its extents together are no more than the heap. */
+void karena_scan_process(struct karena_scan *scan)
+{
+	scan->objects = atomic_long_read(&scan->uh->heap.held) << KARENA_PAGE_SHIFT;
+}
+
+/*
+ * Those of an honest process have each object once.  One that repeats them would have
+ * all others wait for it: what is beyond is taken for words.
+ */
 static void visit_extents(struct karena_scan *scan, const unsigned long *words, size_t nr)
 {
 	struct karena_extent extent;
+	unsigned long bytes;
 	size_t i;
 
 	for (i = 0; i + 1 < nr; i += 2) {
 		extent = (struct karena_extent){ words[i], words[i + 1] };
-		karena_extent_visit(scan->uh, &extent, scan->visitor->word, scan->visitor->arg);
+		bytes = karena_extent_visit(scan->uh, &extent, scan->objects,
+					    scan->visitor->word, scan->visitor->arg);
+		scan->objects -= bytes;
+		if (bytes)
+			karena_rest(scan->uh);
 	}
 }
 
@@ -257,7 +273,16 @@ static size_t read_missing(struct karena_scan *scan, unsigned long start, unsign
 	return size;
 }
 
-/* What of a range cannot be read is left out. */
+/* Whether anybody is left who may use what is in it: who looks at it has a share, too. */
+static bool is_in_use(struct mm_struct *mm)
+{
+	return atomic_read(&mm->mm_users) > 1;
+}
+
+/*
+ * What of a range cannot be read is left out.  A process that is killed meanwhile has no
+ * roots any more, however long they are.
+ */
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end)
 {
 	unsigned long next;
@@ -265,13 +290,13 @@ void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned l
 
 	start = round_up(start, sizeof(long));
 	end = min(end, TASK_SIZE);
-	for (; start < end && !scan->failed; start = next) {
+	for (; start < end && !scan->failed && is_in_use(current->mm); start = next) {
 		next = min(round_down(start, PAGE_SIZE) + PAGE_SIZE, end);
 		size = next - start;
 		if (copy_from_user_nofault(scan->words, (const void __user *)start, size))
 			size = read_missing(scan, start, &next);
 		visit_words(scan, scan->words, size / sizeof(long));
-		cond_resched();
+		karena_rest(scan->uh);
 	}
 }
 
@@ -351,11 +376,9 @@ static struct bounds mapping_at(struct karena_scan *scan, unsigned long addr)
 }
 
 /* Where the stack of a thread is that it began with. */
-static struct bounds first_stack(struct karena_scan *scan, struct task_struct *task)
+static struct bounds first_stack(struct karena_scan *scan, const struct karena_frame *frame)
 {
-	if (thread_group_leader(task))
-		return mapping_at(scan, current->mm->start_stack);
-	return mapping_at(scan, thread_pointer(scan, task));
+	return mapping_at(scan, frame->first ? frame->first : current->mm->start_stack);
 }
 
 static bool contains(struct bounds bounds, unsigned long addr)
@@ -369,9 +392,10 @@ static unsigned long red_zone(void)
 }
 
 /* Whether it is on the stack that sigaltstack() has set; that grows down. */
-static bool on_signal_stack(const struct task_struct *task, unsigned long sp)
+static bool on_signal_stack(const struct karena_frame *frame)
 {
-	return sp > task->sas_ss_sp && sp - task->sas_ss_sp <= task->sas_ss_size;
+	return frame->sp > frame->signal_stack &&
+	       frame->sp - frame->signal_stack <= frame->signal_size;
 }
 
 /*
@@ -380,29 +404,43 @@ static bool on_signal_stack(const struct task_struct *task, unsigned long sp)
  * what is above the handler's frames is searched with them, and this is what is below
  * of the array.
  */
-static struct bounds other_stack(struct bounds first, const struct task_struct *task,
-				 unsigned long sp)
+static struct bounds other_stack(struct bounds first, const struct karena_frame *frame)
 {
-	if (contains(first, sp))
-		first.end = on_signal_stack(task, sp) ? max(task->sas_ss_sp, first.start) :
+	if (contains(first, frame->sp))
+		first.end = on_signal_stack(frame) ? max(frame->signal_stack, first.start) :
 			    first.start;
 	return first;
 }
 
-/* A thread that stands still. */
-void karena_scan_thread(struct karena_scan *scan, struct task_struct *task)
+/*
+ * The registers of a thread that stands still, and what they tell of its stacks.  Memory
+ * is left for later: see scan_thread() in stop.c.
+ */
+void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
+			   struct karena_frame *frame)
 {
-	unsigned long sp = user_stack_pointer(task_pt_regs(task));
-	struct bounds stack = mapping_at(scan, sp);
-	struct bounds other = other_stack(first_stack(scan, task), task, sp);
-
 	scan->thread = true;
 	scan_registers(scan, task);
+	scan->thread = false;
+	*frame = (struct karena_frame) {
+		.sp = user_stack_pointer(task_pt_regs(task)),
+		.first = thread_group_leader(task) ? 0 : thread_pointer(scan, task),
+		.signal_stack = task->sas_ss_sp,
+		.signal_size = task->sas_ss_size,
+	};
+}
+
+void karena_scan_stacks(struct karena_scan *scan, const struct karena_frame *frame)
+{
+	struct bounds stack = mapping_at(scan, frame->sp);
+	struct bounds other = other_stack(first_stack(scan, frame), frame);
+
+	scan->thread = true;
 	/* The red zone of an empty stack is all there is of it. */
 	if (!karena_is_planted(KARENA_PLANT_NO_STACK))
-		karena_scan_range(scan, sp - red_zone(), max(sp, stack.end));
+		karena_scan_range(scan, frame->sp - red_zone(), max(frame->sp, stack.end));
 	if (scan->whole)
-		karena_scan_range(scan, stack.start, min(sp, stack.end));
+		karena_scan_range(scan, stack.start, min(frame->sp, stack.end));
 	if (!karena_is_planted(KARENA_PLANT_NO_OTHER_STACK))
 		karena_scan_range(scan, other.start, other.end);
 	scan->thread = false;

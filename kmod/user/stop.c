@@ -47,10 +47,13 @@
 
 #define STOP_LIMIT	(20 * NSEC_PER_MSEC)	/* until all are released again */
 #define LOOK_AGAIN	(50 * NSEC_PER_USEC)	/* who goes to sleep does not arrive */
+#define CALM		3u			/* times as long as a hurry took */
 #define REPORT_AFTER	(1 * NSEC_PER_SEC)
 #define MOST_BACKOFF	100u			/* ms between two attempts */
 #define MOST_PAGES	64u			/* to visit, in the first attempt */
 #define SPARES		8u
+#define LOCK_TRIES	10u
+#define LOCK_PAUSE	100u			/* microseconds between two of them */
 
 /* Where threads wait. */
 struct gate {
@@ -92,7 +95,11 @@ struct karena_stop {
 	u64 opened;			/* when they were listed */
 	unsigned int most_pages;	/* that may be written still */
 	bool crowded;			/* there were more */
+	u64 hurry;			/* when it began to, or 0 */
+	int nice;			/* when it does not */
 };
+
+static u64 next_hurry;			/* of any stopper, READ_ONCE() */
 
 /* --- gate and threads --- */
 
@@ -371,6 +378,43 @@ static bool all_born(const struct karena_stop *stop)
 
 /* --- the stop --- */
 
+/*
+ * Whole processes wait for this thread, so it is not to wait for others.  But what it has
+ * to do is up to programs: it hurries for no longer than a stop may take, and all
+ * stoppers together for a quarter of the time.
+ */
+static void hurry(struct karena_stop *stop)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	if (now < READ_ONCE(next_hurry))
+		return;
+	stop->nice = task_nice(current);
+	stop->hurry = now;
+	set_user_nice(current, MIN_NICE);
+}
+
+static void calm_down(struct karena_stop *stop)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	if (!stop->hurry)
+		return;
+	set_user_nice(current, stop->nice);
+	WRITE_ONCE(next_hurry, now + CALM * (now - stop->hurry));
+	stop->hurry = 0;
+}
+
+/* For the stopper, between things that do not take long. */
+void karena_rest(struct karena_uheap *uh)
+{
+	struct karena_stop *stop = uh->stop;
+
+	if (stop->hurry && ktime_get_mono_fast_ns() - stop->hurry > STOP_LIMIT)
+		calm_down(stop);
+	cond_resched();
+}
+
 static void nothing(void *unused)
 {
 }
@@ -402,6 +446,7 @@ static bool stop_all(struct karena_uheap *uh, u64 end)
 			return true;
 		wait_event_hrtimeout(gate->arrivals, all_born(stop) && !running(stop),
 				     LOOK_AGAIN);
+		karena_rest(uh);
 	} while (ktime_get_mono_fast_ns() < end);
 	return false;
 }
@@ -415,13 +460,30 @@ static void release(struct karena_stop *stop)
 	wake_up_all(&gate->parked);
 }
 
-static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
+/*
+ * A program's thread may have a lock, and not get a CPU to go on: it stands.  Nothing
+ * here waits for it for long; all begins anew then, or is put off.
+ */
+static bool try_lock(struct mutex *lock)
+{
+	unsigned int i;
+
+	for (i = 0; !mutex_trylock(lock); i++) {
+		if (i == LOCK_TRIES)
+			return false;
+		usleep_range(LOCK_PAUSE / 2, LOCK_PAUSE);
+	}
+	return true;
+}
+
+static bool visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
 {
 	const struct karena_extents *extents;
 	struct karena_inflight *inflight;
 	unsigned int i, nr;
 
-	mutex_lock(&uh->inflight_lock);
+	if (!try_lock(&uh->inflight_lock))
+		return false;
 	list_for_each_entry(inflight, &uh->inflight, node) {
 		/* Pairs with smp_store_release() in alloc_all(). */
 		nr = smp_load_acquire(&inflight->nr);
@@ -430,9 +492,11 @@ static void visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 		/* And with that in karena_do_refill(). */
 		extents = smp_load_acquire(&inflight->extents);
 		for (i = 0; extents && i < extents->nr; i++)
-			karena_extent_visit(uh, &extents->extent[i], visit, arg);
+			karena_extent_visit(uh, &extents->extent[i], ULONG_MAX, visit, arg);
+		karena_rest(uh);
 	}
 	mutex_unlock(&uh->inflight_lock);
+	return true;
 }
 
 static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
@@ -454,34 +518,50 @@ static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 	karena_ranges_put(ranges);
 }
 
-static void scan_thread(struct karena_stop *stop, struct thread *thread)
+/* One that dies waits for the lock, but not until its stacks have been searched. */
+static bool scan_thread(struct karena_stop *stop, struct thread *thread)
 {
-	mutex_lock(&thread->lock);
-	if (!thread->gone && thread->left != stop->gate->stopping && has_user_mode(thread->task))
-		karena_scan_thread(stop->scan, thread->task);
+	struct karena_frame frame;
+	bool there;
+
+	if (!try_lock(&thread->lock))
+		return false;
+	there = !thread->gone && thread->left != stop->gate->stopping &&
+		has_user_mode(thread->task);
+	if (there)
+		karena_scan_registers(stop->scan, thread->task, &frame);
 	mutex_unlock(&thread->lock);
+	if (there)
+		karena_scan_stacks(stop->scan, &frame);
+	return true;
 }
 
-static void scan_threads(struct karena_stop *stop, struct mm_struct *mm)
+static bool scan_threads(struct karena_stop *stop, struct mm_struct *mm)
 {
 	struct thread *thread;
 	unsigned int i;
 
 	hash_for_each(stop->threads, i, thread, node)
-		if (thread->mm == mm && thread->asked == stop->gate->stopping)
-			scan_thread(stop, thread);
+		if (thread->mm == mm && thread->asked == stop->gate->stopping &&
+		    !scan_thread(stop, thread))
+			return false;
+	return true;
 }
 
-static void scan_process(struct karena_uheap *uh, struct karena_process *process)
+static bool scan_process(struct karena_uheap *uh, struct karena_process *process)
 {
+	bool done;
+
 	if (!mmget_not_zero(process->mm))
-		return;
+		return true;
 	kthread_use_mm(process->mm);
+	karena_scan_process(uh->stop->scan);
 	scan_ranges(uh, process);
-	scan_threads(uh->stop, process->mm);
+	done = scan_threads(uh->stop, process->mm);
 	kthread_unuse_mm(process->mm);
 	/* If it is the last one, its end is not ours to wait for. */
 	mmput_async(process->mm);
+	return done;
 }
 
 /*
@@ -516,11 +596,12 @@ static bool moved(struct karena_uheap *uh)
 	return find_threads(stop) || READ_ONCE(uh->opened) != stop->opened;
 }
 
-/* What else the snapshot is made of; false if too many pages are written. */
+/* What else the snapshot is made of; false if not all, or if too many pages are written. */
 static bool visit_heap(struct karena_uheap *uh, const struct karena_visitor *visitor)
 {
-	if (!karena_is_planted(KARENA_PLANT_INFLIGHT_MISSED))
-		visit_inflight(uh, visitor->word, visitor->arg);
+	if (!karena_is_planted(KARENA_PLANT_INFLIGHT_MISSED) &&
+	    !visit_inflight(uh, visitor->word, visitor->arg))
+		return false;
 	uh->stop->crowded = !karena_pages_visit(uh, visitor->word, visitor->arg,
 						uh->stop->most_pages);
 	return !uh->stop->crowded;
@@ -537,7 +618,8 @@ static bool visit_all(struct karena_uheap *uh, const struct karena_visitor *visi
 	/* The check, later on, is to find nothing that this did not. */
 	karena_scan_begin(uh->stop->scan, visitor, snapshot && uh->heap.gc->params.check);
 	for (i = 0; i < uh->stop->nr; i++)
-		scan_process(uh, uh->stop->process[i]);
+		if (!scan_process(uh, uh->stop->process[i]))
+			return false;
 	if (!karena_scan_end(uh->stop->scan))
 		return false;
 	if (karena_is_planted(KARENA_PLANT_MOVED_UNSEEN) ||
@@ -559,11 +641,9 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 {
 	struct karena_stop *stop = uh->stop;
 	u64 begin = ktime_get_mono_fast_ns(), end = begin + STOP_LIMIT;
-	int nice = task_nice(current);
 	bool done;
 
-	/* Whole processes wait for this thread: it is not to wait for others. */
-	set_user_nice(current, MIN_NICE);
+	hurry(stop);
 	/* Pairs with the barrier in park(). */
 	smp_store_mb(stop->gate->stopping, stop->gate->stopping + 1);
 	stop->crowded = false;
@@ -573,7 +653,7 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 	if (!done)
 		note_blocker(stop);
 	release(stop);
-	set_user_nice(current, nice);
+	calm_down(stop);
 	/* A check takes what it takes. */
 	if (snapshot)
 		karena_count_stop(uh->heap.gc, ktime_get_mono_fast_ns() - begin, done);

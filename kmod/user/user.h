@@ -66,6 +66,14 @@ struct karena_inflight {
 	const struct karena_extents *extents;
 };
 
+/* Where the stacks of a thread are. */
+struct karena_frame {
+	unsigned long sp;
+	unsigned long first;		/* on the stack that it began with; 0: the main one */
+	unsigned long signal_stack;
+	unsigned long signal_size;
+};
+
 struct karena_stop;
 struct karena_batch;
 
@@ -174,13 +182,17 @@ void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *vi
 bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned long end);
-void karena_scan_thread(struct karena_scan *scan, struct task_struct *task);
+void karena_scan_process(struct karena_scan *scan);
+void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
+			   struct karena_frame *frame);
+void karena_scan_stacks(struct karena_scan *scan, const struct karena_frame *frame);
 
 /* stop.c */
 int karena_stop_init(struct karena_uheap *uh);
 void karena_stop_exit(struct karena_uheap *uh);
 void karena_stops_end(void);
 void karena_stand(struct karena_uheap *uh);
+void karena_rest(struct karena_uheap *uh);
 void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
 		    bool snapshot);
 
@@ -200,8 +212,8 @@ void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflig
 /* refill.c */
 int karena_do_refill(struct karena_uheap *uh, struct karena_refill *req,
 		     struct karena_refill __user *ureq);
-void karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
-			 karena_visit_t *visit, void *arg);
+unsigned long karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
+				  unsigned long most, karena_visit_t *visit, void *arg);
 
 /* types.c */
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,

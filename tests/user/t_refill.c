@@ -296,6 +296,55 @@ static void forged(void)
 	teardown(cache);
 }
 
+#define REPEATED (64 * MIB)
+
+/* One extent that is real, as often as there is room for it. */
+static void repeat_and_wait(void *arg)
+{
+	struct cache *cache = arg;
+	struct karena_extent *at, *memory;
+
+	memory = mmap(NULL, REPEATED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!check(memory != MAP_FAILED))
+		return;
+	fill(cache);
+	for (at = memory; at < memory + REPEATED / sizeof(*at); at++)
+		*at = cache->extent[0];
+	check_ret(heap_root(cache->heap.fd, memory, REPEATED, KARENA_ROOT_EXTENTS), 0);
+	raise(SIGSTOP);
+}
+
+/* Whoever is searched after it has all of its objects still. */
+static void repeated(void)
+{
+	struct cache *cache = setup(0), *other;
+	pid_t pid[2];
+	int status;
+	size_t i;
+
+	other = mmap(NULL, sizeof(*other), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	if (!cache || !check(other != MAP_FAILED))
+		return;
+	*other = *cache;
+	pid[0] = tap_fork(repeat_and_wait, other);
+	check_eq(waitpid(pid[0], &status, WUNTRACED), pid[0]);
+	pid[1] = tap_fork(fill_and_wait, cache);
+	check_eq(waitpid(pid[1], &status, WUNTRACED), pid[1]);
+	for (i = 0; i < 3; i++)
+		check_ret(heap_collect(cache->heap.fd), 0);
+	check(live_objects(cache->heap.fd) > TAKEN);
+	for (i = 0; i < ARRAY_SIZE(pid); i++) {
+		kill(pid[i], SIGKILL);
+		check_eq(waitpid(pid[i], &status, 0), pid[i]);
+		check_ret(heap_collect(cache->heap.fd), 0);
+		/* A word that was an extent's may be on some stack. */
+		check(live_objects(cache->heap.fd) - (i ? 0 : TAKEN) < 4);
+	}
+	munmap(other, sizeof(*other));
+	teardown(cache);
+}
+
 /* --- at the limit --- */
 
 static void garbage_first(void)
@@ -392,6 +441,7 @@ static const struct tap_case cases[] = {
 	{ "which their words alone do not", words_do_not },
 	{ "nothing is left of who dies", gone_with_its_process },
 	{ "forged extents", forged },
+	{ "extents that are repeated", repeated },
 	{ "garbage makes room", garbage_first },
 	{ "until there is none", no_more },
 	{ "while cycles run", while_cycles_run },
