@@ -11,7 +11,6 @@
  * the kernel clears in a child after fork(), however that is done: no object is
  * handed out twice.  Heaps are told apart by a number that is never used again.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -97,14 +96,13 @@ static struct cache *map_cache(struct karena *heap)
 	return NULL;
 }
 
-/* Of a child after fork(), where it may be a root already; or a new one. */
+/* Of a child after fork(), where it is a root still, of whichever heap; or a new one. */
 static struct cache *adopt_cache(struct karena *heap, struct cache *wiped)
 {
 	if (!wiped)
 		return map_cache(heap);
-	if (!karena_add_extents(heap, wiped, sizeof(*wiped)) || errno == EEXIST)
-		return wiped;
-	return NULL;
+	karena_drop_root(0, wiped, sizeof(*wiped));
+	return karena_add_extents(heap, wiped, sizeof(*wiped)) ? NULL : wiped;
 }
 
 /* This thread's cache for a heap becomes the first one. */

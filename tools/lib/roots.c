@@ -275,14 +275,19 @@ void karena_closed(struct karena *heap)
 	drop_lock();
 }
 
-/* As karena_root_del(), of a heap that may be closed by now. */
+/*
+ * As karena_root_del(), of a heap that may be closed by now; with 0 of whichever heap has
+ * it, if any.  errno is kept.
+ */
 void karena_drop_root(__u64 serial, void *start, size_t size)
 {
 	struct karena *heap;
+	int saved = errno;
 
 	take_lock();
 	for (heap = heaps; heap; heap = heap->next)
-		if (heap->serial == serial)
+		if (!serial || heap->serial == serial)
 			karena_root_del(heap, start, size);
+	errno = saved;
 	drop_lock();
 }
