@@ -386,6 +386,7 @@ struct slider {
 	__u64 *late;			/* zeroes, that take time */
 	int fault_fd;
 	pid_t pid;
+	unsigned int done;
 };
 
 static void move_in_kernel(struct slider *s)
@@ -419,7 +420,7 @@ static void run_server(void *arg)
 
 	heap_unmap(&own);
 	rng_init(&rng, 1);
-	while (!is_over(&s->agent)) {
+	while (!__atomic_load_n(&s->done, __ATOMIC_ACQUIRE)) {
 		if (read(s->fault_fd, &msg, sizeof(msg)) != sizeof(msg))
 			continue;
 		pause.tv_nsec = rng_below(&rng, 10000000);
@@ -468,6 +469,8 @@ static void run_slider(void *arg)
 		move_in_kernel(s);
 		move_back(s);
 	}
+	/* Not before: a fault would wait for the server for ever. */
+	__atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
 	tap_join(server);
 }
 
