@@ -237,6 +237,22 @@ planted_harness() {
 	fi
 }
 
+# What the scan of a log lets pass, and what not.
+planted_scan() {
+	local log rc wanted
+	for log in "$KARENA_TOP"/tests/planted/scan/*; do
+		rc=0
+		"$vm/scan.sh" "$log" >/dev/null 2>&1 || rc=$?
+		wanted=0
+		[ "${log##*.}" = pass ] || wanted=1
+		if [ "$rc" -eq "$wanted" ]; then
+			echo "ok planted/scan-$(basename "$log")"
+		else
+			echo "not ok planted/scan-$(basename "$log") # status $rc"
+		fi
+	done
+}
+
 # --- stages ---
 
 stage_lint() {
@@ -300,6 +316,7 @@ stage_planted() {
 	job planted-barrier planted_barrier
 	job planted-debug planted_debug
 	job planted-harness planted_harness
+	job planted-scan planted_scan
 }
 
 # total: the last line; its status is the run's.

@@ -51,25 +51,37 @@ ours_only() {
 	END { if (inside) print text }'
 }
 
-# Drops a report of UML itself: its flush_tlb_mm() (arch/um/kernel/tlb.c, 7.3)
-# walks the mappings of a process without a lock when two unmap at once, which
-# lockdep sees in the maple tree.  Any other report of the kind stays.
-not_umls_own() {
+# Drops two reports of kernels themselves; any other of the kind stays.
+#
+#  - UML's flush_tlb_mm() (arch/um/kernel/tlb.c, 7.3) walks the mappings of a process
+#    without a lock when two unmap at once, which lockdep sees in the maple tree.
+#  - With CONFIG_DEBUG_VM a fault on memory of userfaultfd is reported that may not
+#    wait: which is why user/scan.c makes it so.
+#
+# A report ends with the last frame of its stack.
+not_the_kernels() {
 	awk '
 	function done() {
-		if (text !~ /lib\/maple_tree\.c/ || text !~ /\] flush_tlb_mm\+/) print text
+		if (!(text ~ /lib\/maple_tree\.c/ && text ~ /\] flush_tlb_mm\+/) &&
+		    !(text ~ /handle_userfault/ && text ~ /\] get_user_pages_remote\+/))
+			print text
 		inside = traced = 0
 	}
-	/WARNING: suspicious RCU usage/ { if (inside) done(); inside = 1; text = $0; next }
+	inside && traced && !/^\[[^]]*\]  / { done() }
+	/WARNING: suspicious RCU usage|FAULT_FLAG_ALLOW_RETRY missing/ {
+		if (inside) done()
+		inside = 1
+		text = $0
+		next
+	}
 	inside { text = text "\n" $0 }
 	inside && /Call Trace:/ { traced = 1 }
-	inside && traced && /^\[[^]]*\] *$/ { done() }
 	inside { next }
 	!/^\[[^]]*\] *$/ { print }
 	END { if (inside) done() }'
 }
 
-ours() { ours_only | not_umls_own; }
+ours() { ours_only | not_the_kernels; }
 
 expect=
 if [ "${1:-}" = --expect ]; then
