@@ -47,16 +47,19 @@
 #define KARENA_NAME_LEN		32
 
 /*
- * Offsets for mmap(2).  Both regions are mapped whole and MAP_SHARED.
+ * Offsets for mmap(2).  Each region is mapped whole and MAP_SHARED.
  *
  * KARENA_OFF_OBJECTS: the window.  Length: karena_setup.window; address: 0 or
  *	karena_setup.base, the kernel places it at base in each process.
  * KARENA_OFF_CONTROL: struct karena_control, then from
  *	karena_control.map_offset on the page-to-class map.  PROT_READ only.
  *	Length: karena_setup.control_size.
+ * KARENA_OFF_MAGAZINES: for each CPU its magazines, see struct karena_cpu_magazine.
+ *	Length: karena_control.magazines_size.
  */
 #define KARENA_OFF_OBJECTS	0ULL
 #define KARENA_OFF_CONTROL	(1ULL << 43)
+#define KARENA_OFF_MAGAZINES	(2ULL << 43)
 
 /* Features, in karena_info.features. */
 #define KARENA_FEAT_TINY	(1ULL << 0)	/* KARENA_ALLOC_NOSCAN packs */
@@ -65,6 +68,7 @@
 #define KARENA_FEAT_COLLECT	(1ULL << 3)	/* KARENA_SETUP_COLLECT and its calls */
 #define KARENA_FEAT_BARRIER	(1ULL << 4)	/* KARENA_SETUP_BARRIER, KARENA_IOC_SHADE */
 #define KARENA_FEAT_REFILL	(1ULL << 5)	/* KARENA_IOC_REFILL, KARENA_ROOT_EXTENTS */
+#define KARENA_FEAT_MAGAZINES	(1ULL << 6)	/* KARENA_OFF_MAGAZINES and its calls */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -331,12 +335,12 @@ KARENA_ASSERT(sizeof(struct karena_share) == 16);
  * @span_bytes: of it, in spans in use
  * @free_bytes: of it, in free spans, kept for reuse
  * @live_bytes: of the spans, in objects that are allocated
- * @cached_bytes: of the spans, in magazines and depots
+ * @cached_bytes: of the spans, in magazines and depots, those of programs among them
  * @meta_bytes: memory for its metadata, about
  * @nr_spans: spans in use
  * @live_objects: objects that are allocated
- * @allocs: objects allocated since it was made
- * @frees: objects freed since then
+ * @allocs: objects allocated since it was made; by programs or for their magazines
+ * @frees: objects freed since then, by programs or from their magazines
  * @refills: magazines filled from spans
  * @flushes: magazines emptied to spans
  * @failed: allocations that found no memory
@@ -491,6 +495,92 @@ struct karena_refill {
 	__u32 distance;
 };
 KARENA_ASSERT(sizeof(struct karena_refill) == 32);
+
+/* Slots of a magazine, and what a slot counts in, in bytes. */
+#define KARENA_MAGAZINE_SLOTS	510
+#define KARENA_SLOT_UNIT	16
+
+/* Magazines of a CPU, one for each value that the page-to-class map can have. */
+#define KARENA_NR_MAGAZINES	138
+
+/* Sets of magazines before those of CPU 0, of no CPU. */
+#define KARENA_NO_CPUS		2
+
+/**
+ * struct karena_cpu_magazine - objects of a span class that a CPU has ready
+ * @count: how many, in the first slots
+ * @room: how many it is for, written by the kernel; 0: it is none
+ * @slot: distance of each from the begin of the window, in KARENA_SLOT_UNIT
+ *
+ * Whoever runs on a CPU may take the last one, or put one behind it, and does so by a
+ * sequence that begins anew if it is preempted (rseq(2)) and has one store to @count as
+ * its last instruction.  Magazine number n of CPU c is at
+ *
+ *	(KARENA_NO_CPUS + c) * karena_control.magazines_stride +
+ *		n * sizeof(struct karena_cpu_magazine)
+ *
+ * in the region: a thread that is not registered for rseq, whose rseq.cpu_id is below 0,
+ * finds magazines that have neither objects nor room.  Its objects are of the pages that have n in the page-to-class map.
+ * One that is empty is filled by KARENA_IOC_FILL, one that is full is emptied by
+ * KARENA_IOC_FLUSH.  There is none for objects that begin at odd multiples of 8, and
+ * none at all in heaps with a window above 64 GiB.
+ *
+ * In a heap that is collected, objects in a magazine are cleared, unless they hold no
+ * references, and none is put there while karena_control.phase, which the sequence
+ * reads, is KARENA_PHASE_MARK: KARENA_IOC_FREE is for them then.
+ */
+struct karena_cpu_magazine {
+	__u32 count;
+	__u32 room;
+	__u32 slot[KARENA_MAGAZINE_SLOTS];
+};
+KARENA_ASSERT(sizeof(struct karena_cpu_magazine) == 2048);
+
+/**
+ * struct karena_fill - KARENA_IOC_FILL: an object, and some for this CPU's magazine
+ * @size: sizeof(struct karena_fill)
+ * @flags: 0
+ * @magazine: its number
+ * @count: out: objects put into it, which may be none
+ * @object: out: one more, the caller's
+ *
+ * Not cleared, unless the heap is collected.  Errors: those of KARENA_IOC_ALLOC; EINVAL
+ * also if there is no such magazine.
+ */
+struct karena_fill {
+	__u32 size;
+	__u32 flags;
+	__u32 magazine;
+	__u32 count;
+	__u64 object;
+};
+KARENA_ASSERT(sizeof(struct karena_fill) == 24);
+
+/**
+ * struct karena_flush - KARENA_IOC_FLUSH: free an object, and half of this CPU's magazine
+ * @size: sizeof(struct karena_flush)
+ * @flags: KARENA_FLUSH_ALL: all magazines of all CPUs instead; then @magazine and
+ *	@object are 0
+ * @magazine: its number
+ * @rejected: out: what was in it and no live object; counted by the heap, and dropped
+ * @object: one more, or 0
+ * @reason: out: why that was not freed, enum karena_reject
+ * @reserved: 0
+ *
+ * Errors: EBADF, ENXIO; EINVAL also if there is no such magazine.
+ */
+struct karena_flush {
+	__u32 size;
+	__u32 flags;
+	__u32 magazine;
+	__u32 rejected;
+	__u64 object;
+	__u32 reason;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_flush) == 32);
+
+#define KARENA_FLUSH_ALL	(1U << 0)
 
 /**
  * struct karena_root_range - KARENA_IOC_ROOT: memory where references are
@@ -665,10 +755,13 @@ KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
  * @map_offset: where the map begins, in bytes from here
  * @map_entries: entries of the map
  * @flags: those of karena_setup
+ * @magazines_size: bytes of the region of magazines, 0 if the heap has none
+ * @magazines_stride: of it, those of one CPU
  * @reserved: 0
  *
  * The map has a __u16 for each page of the window: 0 when no span holds the
- * page, else 1 + the span class (twice the size class, plus 1 for noscan).
+ * page, else 1 + the span class (twice the size class, plus 1 for noscan), and
+ * KARENA_MAP_TYPED beside it if its objects have a type with references.
  */
 struct karena_control {
 	__u64 magic;
@@ -679,9 +772,13 @@ struct karena_control {
 	__u64 map_offset;
 	__u64 map_entries;
 	__u64 flags;
+	__u64 magazines_size;
+	__u64 magazines_stride;
 	__u64 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_control) == 64);
+KARENA_ASSERT(sizeof(struct karena_control) == 80);
+
+#define KARENA_MAP_TYPED	0x8000
 
 #define KARENA_IOC_MAGIC	0xbb
 #define KARENA_IOC_INFO		_IOWR(KARENA_IOC_MAGIC, 0x00, struct karena_info)
@@ -701,5 +798,7 @@ KARENA_ASSERT(sizeof(struct karena_control) == 64);
 #define KARENA_IOC_GC_INFO	_IOWR(KARENA_IOC_MAGIC, 0x0e, struct karena_gc_info)
 #define KARENA_IOC_SHADE	_IOW(KARENA_IOC_MAGIC, 0x0f, struct karena_shade)
 #define KARENA_IOC_REFILL	_IOWR(KARENA_IOC_MAGIC, 0x10, struct karena_refill)
+#define KARENA_IOC_FILL		_IOWR(KARENA_IOC_MAGIC, 0x11, struct karena_fill)
+#define KARENA_IOC_FLUSH	_IOWR(KARENA_IOC_MAGIC, 0x12, struct karena_flush)
 
 #endif /* _UAPI_KARENA_H */

@@ -14,6 +14,10 @@
 #    units of 128 bytes.
 #
 #	usage: awk -f mksizeclass.awk > sizeclass_table.h
+#	       awk -v user=1 -f mksizeclass.awk > ../../tools/lib/classes.h
+#
+# The second one is for programs: which magazine serves a size, as <linux/karena.h>
+# numbers them.
 
 function next_align(size, align)
 {
@@ -37,7 +41,7 @@ function is_pow2(n)
 
 function array(type, name, values, count, per_line,    i)
 {
-	printf "\nconst %s %s[%d] = {", type, name, count
+	printf "\n%sconst %s %s[%d] = {", user ? "static " : "", type, name, count
 	for (i = 0; i < count; i++)
 		printf "%s%s,", i % per_line ? " " : "\n\t", values[i]
 	print "\n};"
@@ -88,6 +92,14 @@ BEGIN {
 	for (i = 0; i < n; i++)
 		magic[i] = magic[i] "U"
 
+	if (user)
+		print_user()
+	else
+		print_kernel()
+}
+
+function print_kernel()
+{
 	print "/* SPDX-License-Identifier: GPL-2.0 */"
 	print "/* Written by mksizeclass.awk; do not edit. */"
 	print "#ifndef _KARENA_SIZECLASS_TABLE_H"
@@ -102,4 +114,31 @@ BEGIN {
 	print "\n/* Class of a larger size, by (size - 1024 + 127) / 128. */"
 	array("u8", "karena_class_big", big, (MAX - 1024) / 128 + 1, 16)
 	print "\n#endif /* _KARENA_SIZECLASS_TABLE_H */"
+}
+
+# A class whose objects begin at odd multiples of 8 has no magazine.
+function magazine_of(size,    class)
+{
+	for (class = 2; sizes[class] < size || sizes[class] % 16; class++)
+		;
+	return 2 * class + 1
+}
+
+function print_user(    i)
+{
+	print "/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0 */"
+	print "/* Written by mksizeclass.awk; do not edit. */"
+	print "#ifndef KARENA_CLASSES_H"
+	print "#define KARENA_CLASSES_H"
+	print "\n/* Bytes of an object, by (magazine - 1) / 2. */"
+	array("__u16", "karena_class_bytes", sizes, n, 10)
+	for (i = 0; i <= 1024 / 16; i++)
+		small[i] = magazine_of(i * 16)
+	print "\n/* Magazine for a size up to 1024 bytes, by (size + 15) / 16. */"
+	array("__u8", "karena_magazine_small", small, 1024 / 16 + 1, 16)
+	for (i = 0; i <= (MAX - 1024) / 128; i++)
+		big[i] = magazine_of(1024 + i * 128)
+	print "\n/* The same for a larger size, by (size - 1024 + 127) / 128. */"
+	array("__u8", "karena_magazine_big", big, (MAX - 1024) / 128 + 1, 16)
+	print "\n#endif /* KARENA_CLASSES_H */"
 }

@@ -29,9 +29,13 @@ static bool has_states(const struct karena_central *central)
 	return !central || central->heap->user || central->spc == KARENA_SPC_TINY;
 }
 
+/* What programs know of a span, as struct karena_control says. */
 static unsigned int span_value(const struct karena_span *span)
 {
-	return 1 + (span->central ? span->central->spc : 0);
+	bool typed = span->layout != &karena_layout_conservative &&
+		     span->layout != &karena_layout_noscan;
+
+	return (1 + (span->central ? span->central->spc : 0)) | (typed ? KARENA_MAP_TYPED : 0);
 }
 
 /* Where the states begin in a span. */

@@ -27,8 +27,11 @@
 
 #include "user.h"
 
+/* What is on a list is a root, in a heap that has such. */
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight)
 {
+	if (!uh->heap.gc)
+		return;
 	mutex_lock(&uh->inflight_lock);
 	list_add(&inflight->node, &uh->inflight);
 	mutex_unlock(&uh->inflight_lock);
@@ -36,6 +39,8 @@ void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflig
 
 void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight)
 {
+	if (!uh->heap.gc)
+		return;
 	mutex_lock(&uh->inflight_lock);
 	list_del(&inflight->node);
 	mutex_unlock(&uh->inflight_lock);

@@ -2,8 +2,7 @@
 /*
  * The control region: what a program may know of its heap without asking, in
  * pages that it can only read.  The first page is struct karena_control, the
- * others are the page-to-class map and made when they are first needed, by a span
- * or by a look.  Each counts as a page of the user's.
+ * others are the page-to-class map.
  */
 #include <linux/mm.h>
 
@@ -13,30 +12,9 @@
 #define MAP_OFFSET	PAGE_SIZE
 #define ENTRIES		(PAGE_SIZE / sizeof(u16))
 
-#define CONTROL_GFP	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
-/* Page @pgoff of the region, with no reference of the caller's; NULL without memory. */
-struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff)
+static struct page *control_page(struct karena_uheap *uh, pgoff_t pgoff)
 {
-	struct page *page = xa_load(&uh->control, pgoff), *old;
-
-	if (page)
-		return page;
-	if (karena_user_charge(uh->user, 1))
-		return NULL;
-	page = alloc_page(CONTROL_GFP);
-	if (!page)
-		goto uncharge;
-	old = xa_cmpxchg(&uh->control, pgoff, NULL, page, CONTROL_GFP & ~__GFP_ZERO);
-	if (!old) {
-		atomic_long_add(PAGE_SIZE, &uh->heap.meta);
-		return page;
-	}
-	__free_page(page);
-	page = xa_is_err(old) ? NULL : old;
-uncharge:
-	karena_user_uncharge(uh->user, 1);
-	return page;
+	return karena_region_page(uh, &uh->control, pgoff);
 }
 
 /* Sets up to @n entries of one page of the map. */
@@ -57,10 +35,10 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 	unsigned long i, end = run->start + run->npages;
 
 	for (i = run->start / ENTRIES; i <= (end - 1) / ENTRIES; i++)
-		if (!karena_control_page(uh, 1 + i))
+		if (!control_page(uh, 1 + i))
 			return -ENOMEM;
 	for (i = run->start; i < end; i = round_down(i, ENTRIES) + ENTRIES) {
-		set_entries(karena_control_page(uh, 1 + i / ENTRIES), i % ENTRIES,
+		set_entries(control_page(uh, 1 + i / ENTRIES), i % ENTRIES,
 			    end - i, value);
 		/* That much is large: not from where one may not sleep. */
 		if (end - i > 2 * ENTRIES)
@@ -69,23 +47,29 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 	return 0;
 }
 
+void karena_control_region(struct karena_uheap *uh)
+{
+	karena_region_init(&uh->control, MAP_OFFSET + PAGE_ALIGN(uh->npages * sizeof(u16)), NULL);
+}
+
+/* The first page, of a heap that has its place. */
 int karena_control_init(struct karena_uheap *uh, u32 flags)
 {
+	struct page *page = control_page(uh, 0);
 	struct karena_control *control;
-	struct page *page;
 
-	xa_init(&uh->control);
-	uh->control_size = MAP_OFFSET + PAGE_ALIGN(uh->npages * sizeof(u16));
-	page = karena_control_page(uh, 0);
 	if (!page)
 		return -ENOMEM;
 	control = page_address(page);
 	*control = (struct karena_control) {
 		.magic = KARENA_CONTROL_MAGIC,
+		.base = uh->heap.base,
 		.window = (u64)uh->npages << KARENA_PAGE_SHIFT,
 		.map_offset = MAP_OFFSET,
 		.map_entries = uh->npages,
 		.flags = flags,
+		.magazines_size = uh->magazines.size,
+		.magazines_stride = karena_magazines_stride(),
 	};
 	return 0;
 }
@@ -93,22 +77,10 @@ int karena_control_init(struct karena_uheap *uh, u32 flags)
 /* Programs see the phase, and the number of the cycle. */
 void karena_control_phase(struct karena_heap *heap)
 {
-	struct karena_control *control = page_address(karena_control_page(to_uheap(heap), 0));
+	struct karena_control *control = page_address(control_page(to_uheap(heap), 0));
 
 	static_assert(KARENA_IDLE == KARENA_PHASE_IDLE && KARENA_MARK == KARENA_PHASE_MARK &&
 		      KARENA_SWEEP == KARENA_PHASE_SWEEP);
 	WRITE_ONCE(control->cycle, heap->cycle);
 	WRITE_ONCE(control->phase, heap->head.phase);
-}
-
-void karena_control_destroy(struct karena_uheap *uh)
-{
-	struct page *page;
-	unsigned long i;
-
-	xa_for_each(&uh->control, i, page) {
-		put_page(page);
-		karena_user_uncharge(uh->user, 1);
-	}
-	xa_destroy(&uh->control);
 }

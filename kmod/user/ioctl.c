@@ -18,7 +18,7 @@
 #include "kmod/observe/stats.h"
 #include "user.h"
 
-/* The largest argument, and addresses that are handled at a time. */
+/* The largest argument. */
 union karena_arg {
 	__u32 size;
 	struct karena_info info;
@@ -38,9 +38,9 @@ union karena_arg {
 	struct karena_gc_info gc_info;
 	struct karena_shade shade;
 	struct karena_refill refill;
+	struct karena_fill fill;
+	struct karena_flush flush;
 };
-
-#define ADDR_BATCH	64u
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
@@ -50,7 +50,8 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.size = info->size,
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
-			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL,
+			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
+			    KARENA_FEAT_MAGAZINES,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -134,7 +135,7 @@ static int do_setup(struct file *file, union karena_arg *arg, void __user *uarg)
 		goto unlock;
 	}
 	setup->base = uh->heap.base;
-	setup->control_size = uh->control_size;
+	setup->control_size = uh->control.size;
 	setup->id = uh->heap.id;
 	/* What cannot be told did not happen. */
 	if (copy_to_user(uarg, setup, sizeof(*setup))) {
@@ -160,233 +161,24 @@ static int do_register(struct file *file, union karena_arg *arg, void __user *ua
 	return karena_uheap_register(karena_file_heap(file), req, uarg);
 }
 
-static void free_addrs(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
-		karena_free_addr(heap, addrs[i]);
-}
-
-static unsigned long alloc_one(struct karena_heap *heap, struct karena_type *type,
-			       const struct karena_alloc *req)
-{
-	return type ? karena_alloc_typed(type, req->object_size, req->flags, GFP_KERNEL) :
-		      karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
-}
-
-/* Where many objects of one size come from together; or NULL. */
-static struct karena_central *find_central(struct karena_heap *heap, struct karena_type *type,
-					   const struct karena_alloc *req)
-{
-	if (req->count == 1)
-		return NULL;
-	return type ? karena_type_central(type, req->object_size, GFP_KERNEL) :
-		      karena_size_central(heap, req->object_size, req->flags, GFP_KERNEL);
-}
-
-/* Up to @n more objects, at the end of the list; how many. */
-static unsigned int alloc_some(struct karena_heap *heap, struct karena_type *type,
-			       const struct karena_alloc *req, unsigned long *addrs,
-			       struct karena_inflight *list, unsigned int n)
-{
-	struct karena_central *central = find_central(heap, type, req);
-	unsigned int done, got;
-	unsigned long *to;
-	int section = 0;
-
-	if (heap->gc)
-		section = karena_enter(heap);
-	for (done = 0; done < n && !fatal_signal_pending(current); done += got) {
-		to = addrs + list->nr;
-		if (central)
-			got = karena_alloc_some(central, req->flags, GFP_KERNEL, n - done, to);
-		else
-			got = (*to = alloc_one(heap, type, req)) != 0;
-		if (!got)
-			break;
-		/* Pairs with smp_load_acquire() in visit_inflight(). */
-		smp_store_release(&list->nr, list->nr + got);
-	}
-	if (heap->gc)
-		karena_exit(heap, section);
-	return done;
-}
-
-/* @count objects or none; a fatal signal can come between. */
-static int alloc_all(struct karena_uheap *uh, struct karena_type *type,
-		     const struct karena_alloc *req, unsigned long *addrs,
-		     struct karena_inflight *list)
-{
-	struct karena_heap *heap = &uh->heap;
-	bool collected = !heap->gc;
-	unsigned int want;
-
-	while (list->nr < req->count) {
-		if (heap->gc)
-			karena_pacer_hold(heap->gc);
-		want = min(req->count - list->nr, ADDR_BATCH);
-		if (alloc_some(heap, type, req, addrs, list, want) < want) {
-			if (fatal_signal_pending(current))
-				return -EINTR;
-			/* At the limit: once, for whatever the heap can do without. */
-			if (collected)
-				return -ENOMEM;
-			collected = true;
-			karena_collect(heap, true);
-		}
-		karena_stand(uh);
-	}
-	return 0;
-}
-
-static int check_alloc(const struct karena_alloc *req)
-{
-	static_assert(KARENA_ALLOC_NOZERO == KARENA_NOZERO);
-	static_assert(KARENA_ALLOC_NOSCAN == KARENA_NOSCAN);
-
-	if (req->flags & ~(KARENA_ALLOC_NOZERO | KARENA_ALLOC_NOSCAN))
-		return -EINVAL;
-	if (!req->count || req->count > KARENA_MAX_BULK)
-		return -EINVAL;
-	if (req->type)
-		return req->flags & KARENA_ALLOC_NOSCAN ? -EINVAL : 0;
-	return req->object_size ? 0 : -EINVAL;
-}
-
-/* The type that a request names, if it does, and the size of one object of it. */
-static int find_type(struct karena_uheap *uh, struct karena_alloc *req,
-		     struct karena_type **type)
-{
-	*type = NULL;
-	if (!req->type)
-		return 0;
-	*type = karena_uheap_type(uh, req->type);
-	if (!*type)
-		return -EINVAL;
-	if (!req->object_size)
-		req->object_size = (*type)->element;
-	return req->object_size % (*type)->element ? -EINVAL : 0;
-}
-
-/* Nobody was told of them. */
-static void take_back(struct karena_heap *heap, unsigned int n, const unsigned long *addrs)
-{
-	int section = 0;
-
-	if (heap->gc)
-		section = karena_enter(heap);
-	free_addrs(heap, n, addrs);
-	if (heap->gc)
-		karena_exit(heap, section);
-}
-
-/* Allocates and tells the addresses; what cannot be told is free again. */
-static int alloc_and_tell(struct karena_uheap *uh, struct karena_type *type,
-			  const struct karena_alloc *req, unsigned long *addrs)
-{
-	struct karena_inflight list = { .addrs = addrs };
-	int err;
-
-	if (uh->heap.gc)
-		karena_inflight_add(uh, &list);
-	err = alloc_all(uh, type, req, addrs, &list);
-	if (!err && copy_to_user(u64_to_user_ptr(req->addrs), addrs,
-				 req->count * sizeof(*addrs)))
-		err = -EFAULT;
-	/* Still listed, or a cycle might free them as well. */
-	if (err)
-		take_back(&uh->heap, list.nr, addrs);
-	if (uh->heap.gc)
-		karena_inflight_del(uh, &list);
-	return err;
-}
-
 static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	struct karena_uheap *uh = karena_file_heap(file);
-	struct karena_alloc *req = &arg->alloc;
-	unsigned long one, *addrs = &one;
-	struct karena_type *type;
-	int err;
-
-	err = check_alloc(req);
-	if (!err)
-		err = find_type(uh, req, &type);
-	if (err)
-		return err;
-	if (req->object_size > (u64)uh->npages << KARENA_PAGE_SHIFT)
-		return -ENOMEM;
-	if (req->count > 1)
-		addrs = kvmalloc_array(req->count, sizeof(*addrs),
-				       GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
-				       __GFP_RETRY_MAYFAIL);
-	if (!addrs)
-		return -ENOMEM;
-	err = alloc_and_tell(uh, type, req, addrs);
-	if (addrs != &one)
-		kvfree(addrs);
-	return err;
-}
-
-static enum karena_reject free_in_window(struct karena_uheap *uh, u64 addr)
-{
-	enum karena_reject why;
-	int section;
-
-	if (!karena_in_window(uh, &addr)) {
-		karena_reject(&uh->heap, addr, KARENA_REJECT_NOT_OBJECT);
-		return KARENA_REJECT_NOT_OBJECT;
-	}
-	if (!uh->heap.gc)
-		return karena_free_addr(&uh->heap, addr);
-	section = karena_enter(&uh->heap);
-	karena_free_shade(uh, addr);
-	why = karena_free_addr(&uh->heap, addr);
-	karena_exit(&uh->heap, section);
-	return why;
-}
-
-static void free_one(struct karena_uheap *uh, struct karena_free *req,
-		     unsigned int index, u64 addr)
-{
-	enum karena_reject why;
-
-	if (!addr)
-		return;
-	why = free_in_window(uh, addr);
-	if (why == KARENA_REJECT_NONE)
-		return;
-	if (!req->rejected++) {
-		req->first_rejected = index;
-		req->reason = why;
-	}
+	return karena_do_alloc(karena_file_heap(file), &arg->alloc);
 }
 
 static int do_free(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	struct karena_uheap *uh = karena_file_heap(file);
-	struct karena_free *req = &arg->free;
-	u64 __user *in = u64_to_user_ptr(req->addrs);
-	unsigned long missing;
-	u64 addrs[ADDR_BATCH];
-	unsigned int i, j, n;
+	return karena_do_free(karena_file_heap(file), &arg->free);
+}
 
-	if (req->flags || !req->count || req->count > KARENA_MAX_BULK)
-		return -EINVAL;
-	req->rejected = 0;
-	req->first_rejected = 0;
-	req->reason = KARENA_REJECT_NONE;
-	for (i = 0; i < req->count; i += n) {
-		n = min(req->count - i, ADDR_BATCH);
-		missing = copy_from_user(addrs, in + i, n * sizeof(*addrs));
-		for (j = 0; j < n - DIV_ROUND_UP(missing, sizeof(*addrs)); j++)
-			free_one(uh, req, i + j, addrs[j]);
-		if (missing)
-			return -EFAULT;
-		karena_stand(uh);
-	}
-	return 0;
+static int do_fill(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_fill(karena_file_heap(file), &arg->fill, uarg);
+}
+
+static int do_flush(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_flush(karena_file_heap(file), &arg->flush);
 }
 
 static int do_usable(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -487,9 +279,11 @@ static int do_heap_info(struct file *file, union karena_arg *arg, void __user *u
 	if (heap->user) {
 		info->base = heap->base;
 		info->window = (u64)to_uheap(heap)->npages << KARENA_PAGE_SHIFT;
-		info->control_size = to_uheap(heap)->control_size;
+		info->control_size = to_uheap(heap)->control.size;
 	}
 	karena_stats_heap(heap, info);
+	if (heap->user)
+		karena_magazines_info(to_uheap(heap), info);
 	karena_heap_put(heap);
 	return 0;
 }
@@ -512,6 +306,8 @@ static int do_class_stats(struct file *file, union karena_arg *arg, void __user 
 	for (spc = 0; spc < KARENA_NR_SPC && !err; spc++) {
 		if (!karena_stats_class(heap, spc, &stat))
 			continue;
+		if (heap->user)
+			karena_magazines_class(to_uheap(heap), spc, &stat);
 		if (n < req->count && copy_to_user(out + n, &stat, sizeof(stat)))
 			err = -EFAULT;
 		n++;
@@ -588,6 +384,8 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_REFILL)] = { do_refill, KARENA_IOC_REFILL,
 					 NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_FILL)] = { do_fill, KARENA_IOC_FILL, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, NEEDS_HEAP | NEEDS_WRITE },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Mapping a heap: the window at its one address, whole, shared; the control
- * region below it, to read.  A mapping holds the descriptor's file and through
+ * region below it, to read; and below that the magazines.  A mapping holds the descriptor's file and through
  * it the heap; it has no state of its own that could be split or freed twice, but
  * in a collected heap for the process that it makes a mutator (process.c).
  */
@@ -35,20 +35,34 @@ static vm_fault_t objects_fault(struct vm_fault *vmf)
 	return err;
 }
 
-static vm_fault_t control_fault(struct vm_fault *vmf)
+static vm_fault_t region_fault(struct vm_fault *vmf, struct karena_uheap *uh,
+			       struct karena_region *region, u64 offset)
 {
-	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
-	pgoff_t pgoff = vmf->pgoff - (KARENA_OFF_CONTROL >> PAGE_SHIFT);
+	pgoff_t pgoff = vmf->pgoff - (offset >> PAGE_SHIFT);
 	struct page *page;
 
-	if (pgoff >= uh->control_size >> PAGE_SHIFT)
+	if (pgoff >= region->size >> PAGE_SHIFT)
 		return VM_FAULT_SIGBUS;
-	page = karena_control_page(uh, pgoff);
+	page = karena_region_page(uh, region, pgoff);
 	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
 	vmf->page = page;
 	return 0;
+}
+
+static vm_fault_t control_fault(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+
+	return region_fault(vmf, uh, &uh->control, KARENA_OFF_CONTROL);
+}
+
+static vm_fault_t magazines_fault(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+
+	return region_fault(vmf, uh, &uh->magazines, KARENA_OFF_MAGAZINES);
 }
 
 static int refuse_split(struct vm_area_struct *vma, unsigned long addr)
@@ -115,47 +129,62 @@ static const struct vm_operations_struct control_vm_ops = {
 	.mremap = refuse_mremap,
 };
 
-/* Address and length of the region at a page offset; false if there is none. */
-static bool find_region(struct karena_uheap *uh, pgoff_t pgoff, unsigned long *place,
-			unsigned long *size)
+static const struct vm_operations_struct magazines_vm_ops = {
+	.fault = magazines_fault,
+	.may_split = refuse_split,
+	.mremap = refuse_mremap,
+};
+
+/* What there is to map: how, at which address, and how long. */
+struct part {
+	const struct vm_operations_struct *ops;
+	unsigned long place;
+	unsigned long size;
+};
+
+/* The part at a page offset; false if there is none. */
+static bool find_part(struct karena_uheap *uh, pgoff_t pgoff, struct part *part)
 {
 	switch (pgoff) {
 	case KARENA_OFF_OBJECTS >> PAGE_SHIFT:
-		*place = uh->heap.base;
-		*size = uh->npages << KARENA_PAGE_SHIFT;
-		return true;
+		*part = (struct part){ uh->heap.gc ? &collected_vm_ops : &objects_vm_ops,
+				       uh->heap.base, uh->npages << KARENA_PAGE_SHIFT };
+		break;
 	case KARENA_OFF_CONTROL >> PAGE_SHIFT:
-		*place = uh->control_base;
-		*size = uh->control_size;
-		return true;
+		*part = (struct part){ &control_vm_ops, uh->control.base, uh->control.size };
+		break;
+	case KARENA_OFF_MAGAZINES >> PAGE_SHIFT:
+		*part = (struct part){ &magazines_vm_ops, uh->magazines.base,
+				       uh->magazines.size };
+		break;
 	default:
 		return false;
 	}
+	return part->size;
 }
 
 int karena_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct karena_uheap *uh = karena_file_heap(file);
 	bool control = vma->vm_pgoff == KARENA_OFF_CONTROL >> PAGE_SHIFT;
-	unsigned long place, size;
+	struct part part;
 
 	if (!uh)
 		return -ENXIO;
 	/* VM_MAYSHARE: VM_SHARED is taken off where the file is read-only. */
-	if (!find_region(uh, vma->vm_pgoff, &place, &size) || vma->vm_start != place ||
-	    vma->vm_end - vma->vm_start != size || !(vma->vm_flags & VM_MAYSHARE))
+	if (!find_part(uh, vma->vm_pgoff, &part) || vma->vm_start != part.place ||
+	    vma->vm_end - vma->vm_start != part.size || !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC || (control && vma->vm_flags & VM_WRITE))
 		return -EPERM;
 	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP,
 		     VM_MAYEXEC | (control ? VM_MAYWRITE : 0));
-	vma->vm_ops = control ? &control_vm_ops : &objects_vm_ops;
-	if (control || !uh->heap.gc)
-		return 0;
-	vma->vm_private_data = karena_process_open(uh, vma->vm_mm);
-	if (!vma->vm_private_data)
-		return -ENOMEM;
-	vma->vm_ops = &collected_vm_ops;
+	if (part.ops == &collected_vm_ops) {
+		vma->vm_private_data = karena_process_open(uh, vma->vm_mm);
+		if (!vma->vm_private_data)
+			return -ENOMEM;
+	}
+	vma->vm_ops = part.ops;
 	return 0;
 }
 
@@ -169,18 +198,18 @@ unsigned long karena_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long flags)
 {
 	struct karena_uheap *uh = karena_file_heap(file);
-	unsigned long place, size;
+	struct part part;
 
 	if (!uh)
 		return -ENXIO;
-	if (!find_region(uh, pgoff, &place, &size) || len != size ||
+	if (!find_part(uh, pgoff, &part) || len != part.size ||
 	    (flags & MAP_TYPE) == MAP_PRIVATE)
 		return -EINVAL;
 	if (flags & MAP_FIXED)
-		return addr == place ? addr : -EINVAL;
-	if (size > TASK_SIZE || place > TASK_SIZE - size)
+		return addr == part.place ? addr : -EINVAL;
+	if (part.size > TASK_SIZE || part.place > TASK_SIZE - part.size)
 		return -ENOMEM;
-	if (find_vma_intersection(current->mm, place, place + size))
+	if (find_vma_intersection(current->mm, part.place, part.place + part.size))
 		return -EEXIST;
-	return place;
+	return part.place;
 }

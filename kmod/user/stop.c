@@ -476,6 +476,7 @@ static bool try_lock(struct mutex *lock)
 	return true;
 }
 
+/* What calls and magazines have; both under the lock, as it goes from one to the other. */
 static bool visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
 {
 	const struct karena_extents *extents;
@@ -495,6 +496,7 @@ static bool visit_inflight(struct karena_uheap *uh, karena_visit_t *visit, void 
 			karena_extent_visit(uh, &extents->extent[i], ULONG_MAX, visit, arg);
 		karena_rest(uh);
 	}
+	karena_magazines_visit(uh, visit, arg);
 	mutex_unlock(&uh->inflight_lock);
 	return true;
 }

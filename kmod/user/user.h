@@ -7,7 +7,9 @@
  *	process   who has the window mapped, and where they keep references
  *	scan      references in the memory and registers of a process
  *	stop      all threads of all processes stand still
+ *	objects   calls to allocate and to free
  *	refill    objects that a thread takes together and hands out one by one
+ *	magazine  objects that all threads of a CPU have together
  *	collect   the snapshot: all of it together; calls
  *	kernel    kernel code that works in the heap of a program
  */
@@ -74,17 +76,24 @@ struct karena_frame {
 	unsigned long signal_size;
 };
 
+/* Pages that programs map beside the window, made when needed. */
+struct karena_region {
+	struct xarray pages;
+	unsigned long base;		/* its address */
+	unsigned long size;		/* bytes; 0 if the heap has none */
+	void (*fill)(void *memory, pgoff_t pgoff);	/* of a new page, or NULL */
+};
+
 struct karena_stop;
 struct karena_batch;
 
 struct karena_uheap {
 	struct karena_heap heap;
 	unsigned long npages;		/* of the window */
-	unsigned long control_size;	/* bytes of the control region */
-	unsigned long control_base;	/* its address */
+	struct karena_region control;
+	struct karena_region magazines;
 	struct karena_runs bare;	/* pages without memory; heap.lock */
 	struct inode *inode;		/* whose mapping the pages are in */
-	struct xarray control;		/* pages of the control region */
 	atomic_long_t meta_pages;	/* of pagemap and types, as they are charged */
 	struct xarray types;		/* struct karena_type by number, from 1 up */
 	struct mutex types_lock;	/* to register one */
@@ -118,6 +127,18 @@ static inline struct karena_uheap *to_uheap(struct karena_heap *heap)
 	return container_of(heap, struct karena_uheap, heap);
 }
 
+/* A mutator section, in a heap that has such. */
+static inline int karena_uheap_enter(struct karena_uheap *uh)
+{
+	return uh->heap.gc ? karena_enter(&uh->heap) : 0;
+}
+
+static inline void karena_uheap_exit(struct karena_uheap *uh, int section)
+{
+	if (uh->heap.gc)
+		karena_exit(&uh->heap, section);
+}
+
 /*
  * Whether a word may be a reference: where an object is, or ends.  Most are none, and
  * are looked at while all threads stand.
@@ -144,12 +165,38 @@ void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
 bool karena_in_window(struct karena_uheap *uh, u64 *addr);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
+/* region.c */
+void karena_region_init(struct karena_region *region, unsigned long size,
+			void (*fill)(void *memory, pgoff_t pgoff));
+void *karena_region_find(struct karena_region *region, pgoff_t pgoff);
+struct page *karena_region_page(struct karena_uheap *uh, struct karena_region *region,
+				pgoff_t pgoff);
+void karena_region_destroy(struct karena_uheap *uh, struct karena_region *region);
+
 /* control.c */
+void karena_control_region(struct karena_uheap *uh);
 int karena_control_init(struct karena_uheap *uh, u32 flags);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
-struct page *karena_control_page(struct karena_uheap *uh, pgoff_t pgoff);
 void karena_control_phase(struct karena_heap *heap);
-void karena_control_destroy(struct karena_uheap *uh);
+
+/* magazine.c */
+void karena_magazines_region(struct karena_uheap *uh);
+unsigned int karena_magazines_stride(void);
+void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *info);
+void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
+			    struct karena_class_stat *stat);
+bool karena_magazines_drain(struct karena_uheap *uh);
+void karena_magazines_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg);
+int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
+		   struct karena_fill __user *ureq);
+int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
+
+/* objects.c */
+bool karena_make_room(struct karena_uheap *uh);
+void karena_take_back(struct karena_uheap *uh, unsigned int n, const unsigned long *addrs);
+enum karena_reject karena_free_in_window(struct karena_uheap *uh, u64 addr);
+int karena_do_alloc(struct karena_uheap *uh, struct karena_alloc *req);
+int karena_do_free(struct karena_uheap *uh, struct karena_free *req);
 
 /* pages.c */
 int karena_pages_init(struct karena_uheap *uh);

@@ -240,7 +240,8 @@ static void uheap_free(struct karena_uheap *uh)
 		mtree_erase(&windows, uh->heap.base);
 	karena_run_delete(karena_runs_take_last(&uh->bare, ULONG_MAX, NULL));
 	karena_collect_exit(uh);
-	karena_control_destroy(uh);
+	karena_region_destroy(uh, &uh->control);
+	karena_region_destroy(uh, &uh->magazines);
 	xa_destroy(&uh->types);
 	karena_pagemap_delete(uh->heap.map);
 	if (uh->inode)
@@ -301,7 +302,7 @@ struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 }
 
 /*
- * Finds a place for the window and the control region below it: at random, in
+ * Finds a place for the window and the other regions below it: at random, in
  * the middle of the addresses that a process has without asking for more (47
  * bits), where little else is.
  */
@@ -310,7 +311,8 @@ static int place_window(struct karena_uheap *uh)
 	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
 	unsigned long top = min_t(unsigned long, TASK_SIZE_MAX, BIT(47));
 	unsigned long low = top / 8, span = top / 2;
-	unsigned long below = uh->control_size + KARENA_WINDOW_GUARD;
+	unsigned long control = uh->control.size + KARENA_WINDOW_GUARD;
+	unsigned long below = control + uh->magazines.size + KARENA_WINDOW_GUARD;
 	unsigned long base;
 	int tries, err = -ENOMEM;
 
@@ -323,7 +325,8 @@ static int place_window(struct karena_uheap *uh)
 			continue;
 		if (!err) {
 			uh->heap.base = base;
-			uh->control_base = base - below;
+			uh->control.base = base - control;
+			uh->magazines.base = base - below;
 		}
 		break;
 	}
@@ -369,16 +372,12 @@ static int init_bare(struct karena_uheap *uh, unsigned long first)
 static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
 {
 	bool collect = setup->flags & KARENA_SETUP_COLLECT;
-	struct karena_control *control;
 	int err;
 
 	err = uheap_set_user(uh);
 	if (err)
 		return err;
 	err = uheap_set_inode(uh);
-	if (err)
-		return err;
-	err = karena_control_init(uh, setup->flags);
 	if (err)
 		return err;
 	err = karena_uheap_charge_meta(uh, uh->npages / KARENA_LEAF_PAGES * sizeof(void *));
@@ -394,9 +393,7 @@ static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
 	err = place_window(uh);
 	if (err)
 		return err;
-	control = page_address(karena_control_page(uh, 0));
-	control->base = uh->heap.base;
-	return 0;
+	return karena_control_init(uh, setup->flags);
 }
 
 /* A heap for user space; @setup has been checked. */
@@ -411,7 +408,8 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	uh->heap.gfp = WINDOW_GFP;
 	uh->npages = setup->window >> KARENA_PAGE_SHIFT;
 	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
-	xa_init(&uh->control);
+	karena_control_region(uh);
+	karena_magazines_region(uh);
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	mutex_init(&uh->types_lock);
 	spin_lock_init(&uh->world_lock);

@@ -95,7 +95,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_USABLE, KARENA_IOC_SHARE, KARENA_IOC_HEAP_INFO,
 		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER, KARENA_IOC_COLLECT,
 		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
-		KARENA_IOC_SHADE, KARENA_IOC_REFILL,
+		KARENA_IOC_SHADE, KARENA_IOC_REFILL, KARENA_IOC_FILL, KARENA_IOC_FLUSH,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -114,6 +114,8 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_register reg;
 		struct karena_root_range root;
 		struct karena_refill refill;
+		struct karena_fill fill;
+		struct karena_flush flush;
 		struct karena_gc_control gc_control;
 		__u32 size;
 	} arg = { 0 };
@@ -151,6 +153,13 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.refill.count = 1 + rng_below(&f->rng, 1000);
 		arg.refill.room = 1 + rng_below(&f->rng, KARENA_MAX_EXTENTS);
 		arg.refill.extents = as_addr(f->scratch);
+	} else if (cmd == KARENA_IOC_FILL) {
+		arg.fill.magazine = rng_below(&f->rng, KARENA_NR_MAGAZINES + 1);
+	} else if (cmd == KARENA_IOC_FLUSH) {
+		arg.flush.flags = !rng_below(&f->rng, 3);
+		arg.flush.magazine = arg.flush.flags ? 0 :
+				     rng_below(&f->rng, KARENA_NR_MAGAZINES + 1);
+		arg.flush.object = rng_below(&f->rng, 2) ? 0 : any_address(f);
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);

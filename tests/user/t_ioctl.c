@@ -41,7 +41,7 @@ static void layout(void)
 	check_eq(offsetof(struct karena_heap_info, name), 200);
 	check_eq(sizeof(struct karena_class_stat), 48);
 	check_eq(sizeof(struct karena_class_stats), 24);
-	check_eq(sizeof(struct karena_control), 64);
+	check_eq(sizeof(struct karena_control), 80);
 	check_eq(KARENA_IOC_INFO, 0xc050bb00);
 	check_eq(KARENA_IOC_SETUP, 0xc050bb02);
 	check_eq(KARENA_IOC_ALLOC, 0x4020bb03);
@@ -61,7 +61,8 @@ static void info(void)
 	check_eq(out.abi_version, KARENA_ABI_VERSION);
 	check_eq(out.features & ~(KARENA_FEAT_TINY | KARENA_FEAT_SHARE |
 			       KARENA_FEAT_TYPES | KARENA_FEAT_COLLECT |
-			       KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL), 0);
+			       KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
+			       KARENA_FEAT_MAGAZINES), 0);
 	check_eq(out.page_size, KARENA_PAGE_SIZE);
 	check_eq(out.nr_classes, KARENA_NR_CLASSES);
 	check_eq(out.max_small, KARENA_MAX_SMALL);

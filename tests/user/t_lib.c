@@ -30,13 +30,19 @@ static void *hide(void *p)
 	return p;
 }
 
-static struct karena *open_one(size_t limit)
+static struct karena *open_with(size_t limit, __u64 flags)
 {
-	struct karena_options opts = { .window = WINDOW, .limit = limit, .name = "t_lib" };
+	struct karena_options opts = { .window = WINDOW, .limit = limit, .name = "t_lib",
+				       .flags = flags };
 	struct karena *heap = karena_open(&opts);
 
 	check(heap);
 	return heap;
+}
+
+static struct karena *open_one(size_t limit)
+{
+	return open_with(limit, 0);
 }
 
 static void open_default(void)
@@ -170,7 +176,7 @@ static void alloc_errors(void)
 static void free_errors(void)
 {
 	struct karena_heap_info info = { .size = sizeof(info) };
-	struct karena *heap = open_one(0), *other = open_one(0);
+	struct karena *heap = open_with(0, KARENA_CHECKED_FREE), *other = open_one(0);
 	char *p, *foreign, local;
 
 	if (!heap || !other)

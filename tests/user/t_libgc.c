@@ -601,7 +601,7 @@ static void not_collected(void)
 	check_eq(error_of(karena_gc_get(heap, &control)), EINVAL);
 	check_eq(error_of(karena_gc_stats(heap, &info)), EINVAL);
 	karena_close(heap);
-	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = 4 })), EINVAL);
+	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = 8 })), EINVAL);
 	check_eq(error_of(!karena_open(&(struct karena_options){ .flags = KARENA_BARRIER })),
 		 EINVAL);
 }

@@ -194,6 +194,57 @@ static void control_region(void)
 	heap_close(&heap);
 }
 
+/* Whole, shared, and at their place; written by whoever may write. */
+static void magazines(void)
+{
+	struct heap heap;
+	void *memory;
+	__u64 len;
+	int fd;
+
+	if (!heap_open(&heap, WINDOW, 0))
+		return;
+	len = heap.control->magazines_size;
+	check(len > KARENA_NO_CPUS * heap.control->magazines_stride);
+	check_eq(mmap(NULL, len, RW, MAP_PRIVATE, heap.fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
+	check_eq(errno, EINVAL);
+	check_eq(mmap(NULL, PAGE, RW, MAP_SHARED, heap.fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
+	check_eq(errno, EINVAL);
+	check_eq(mmap(NULL, len, RW | PROT_EXEC, MAP_SHARED, heap.fd, KARENA_OFF_MAGAZINES),
+		 MAP_FAILED);
+	check_eq(errno, EPERM);
+	fd = heap_share(heap.fd, KARENA_SHARE_RDONLY);
+	check_eq(mmap(NULL, len, RW, MAP_SHARED, fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
+	check_eq(errno, EACCES);
+	memory = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, KARENA_OFF_MAGAZINES);
+	check(memory != MAP_FAILED);
+	check_eq(mprotect(memory, len, RW), -1);
+	check_eq(errno, EACCES);
+	/* Those of no CPU have no room, the others have. */
+	check_eq(((struct karena_cpu_magazine *)memory)[5].room, 0);
+	check_eq(((struct karena_cpu_magazine *)((char *)memory +
+		  KARENA_NO_CPUS * heap.control->magazines_stride))[5].room,
+		 KARENA_MAGAZINE_SLOTS);
+	check(!munmap(memory, len));
+	close(fd);
+	heap_close(&heap);
+}
+
+/* Slots could not tell its objects from one another. */
+static void too_large_for_magazines(void)
+{
+	struct karena_fill fill = { .size = sizeof(fill), .magazine = 5 };
+	struct heap heap;
+
+	if (!heap_open(&heap, 64 * 1024 * MIB + KARENA_PAGE_SIZE, 0))
+		return;
+	check_eq(heap.control->magazines_size, 0);
+	check_ret(kioctl(heap.fd, KARENA_IOC_FILL, &fill), -EINVAL);
+	check_eq(mmap(NULL, PAGE, RW, MAP_SHARED, heap.fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
+	check_eq(errno, EINVAL);
+	heap_close(&heap);
+}
+
 static void control_mprotect(void)
 {
 	struct heap heap;
@@ -414,6 +465,8 @@ static const struct tap_case cases[] = {
 	{ "a refused fixed mapping replaces nothing", fixed_elsewhere },
 	{ "control region: each wrong mapping", control_region },
 	{ "control region: mprotect and munmap of a part", control_mprotect },
+	{ "magazines", magazines },
+	{ "no magazines in a large window", too_large_for_magazines },
 	{ "munmap of parts", munmap_part },
 	{ "another mapping over a part", map_over },
 	{ "mprotect of a part", mprotect_part },

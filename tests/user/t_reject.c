@@ -35,6 +35,8 @@ union arg {
 	struct karena_gc_info gc_info;
 	struct karena_shade shade;
 	struct karena_refill refill;
+	struct karena_fill fill;
+	struct karena_flush flush;
 	char bytes[512];
 };
 
@@ -181,6 +183,18 @@ static void valid_refill(union arg *arg)
 	arg->refill.room = 4;
 }
 
+static void valid_fill(union arg *arg)
+{
+	arg->fill.size = sizeof(arg->fill);
+	arg->fill.magazine = 5;
+}
+
+static void valid_flush(union arg *arg)
+{
+	arg->flush.size = sizeof(arg->flush);
+	arg->flush.magazine = 5;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -218,6 +232,8 @@ static const struct command {
 	  true },
 	{ "shade", KARENA_IOC_SHADE, sizeof(struct karena_shade), valid_shade, false, true },
 	{ "refill", KARENA_IOC_REFILL, sizeof(struct karena_refill), valid_refill, true, true },
+	{ "fill", KARENA_IOC_FILL, sizeof(struct karena_fill), valid_fill, true, true },
+	{ "flush", KARENA_IOC_FLUSH, sizeof(struct karena_flush), valid_flush, true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -268,8 +284,8 @@ static int target(unsigned long cmd)
 }
 
 /*
- * Calls and looks that it got @want and left everything alone.  An alloc or refill
- * that finds no place for what it has may have taken objects and put them back.
+ * Calls and looks that it got @want and left everything alone.  One that allocates and
+ * finds no place for what it has may have taken objects and put them back.
  */
 static void refused(int fd, unsigned long cmd, void *arg, int want)
 {
@@ -277,7 +293,8 @@ static void refused(int fd, unsigned long cmd, void *arg, int want)
 
 	state_get(fd, &before);
 	check_ret(kioctl(fd, cmd, arg), want);
-	if ((cmd == KARENA_IOC_ALLOC || cmd == KARENA_IOC_REFILL) && want == -EFAULT)
+	if ((cmd == KARENA_IOC_ALLOC || cmd == KARENA_IOC_REFILL || cmd == KARENA_IOC_FILL) &&
+	    want == -EFAULT)
 		state_live_same(fd, &before);
 	else
 		state_same(fd, &before);
@@ -418,6 +435,23 @@ static const struct spoilt {
 	{ "refill: no room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4, 0 },
 	{ "refill: too much room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4,
 	  KARENA_MAX_EXTENTS + 1 },
+	{ "fill: unknown flag", KARENA_IOC_FILL, -EINVAL, AT(fill, flags), 4, 1 },
+	{ "fill: no magazine", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 0 },
+	{ "fill: of large objects", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 1 },
+	{ "fill: of 8 bytes", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 3 },
+	{ "fill: of packed objects", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
+	  KARENA_NR_MAGAZINES - 1 },
+	{ "fill: behind the last", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
+	  KARENA_NR_MAGAZINES },
+	{ "fill: far behind the last", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
+	  UINT32_MAX },
+	{ "flush: unknown flag", KARENA_IOC_FLUSH, -EINVAL, AT(flush, flags), 4, 2 },
+	{ "flush: all and one", KARENA_IOC_FLUSH, -EINVAL, AT(flush, flags), 4,
+	  KARENA_FLUSH_ALL },
+	{ "flush: no magazine", KARENA_IOC_FLUSH, -EINVAL, AT(flush, magazine), 4, 0 },
+	{ "flush: behind the last", KARENA_IOC_FLUSH, -EINVAL, AT(flush, magazine), 4,
+	  KARENA_NR_MAGAZINES },
+	{ "flush: reserved", KARENA_IOC_FLUSH, -EINVAL, AT(flush, reserved), 4, 1 },
 	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
 	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
 	  0xffff888000000000ULL },

@@ -103,10 +103,14 @@ EXPORT int karena_gc(struct karena *heap)
 		.size = sizeof(args),
 		.flags = KARENA_COLLECT_WAIT,
 	};
+	struct karena_flush all = { .size = sizeof(all), .flags = KARENA_FLUSH_ALL };
 
 	if (karena_refresh_roots(heap))
 		return -1;
 	karena_flush(heap);
+	/* They would stay in the magazines for good otherwise. */
+	if (heap->fast.magazines)
+		ioctl(heap->fd, KARENA_IOC_FLUSH, &all);
 	return ioctl(heap->fd, KARENA_IOC_COLLECT, &args);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/rseq.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -58,18 +59,66 @@ static int map_control(struct karena *heap)
 	return -1;
 }
 
+/* glibc 2.35 registers threads for it; this may run with an older one. */
+#pragma weak __rseq_size
+#pragma weak __rseq_offset
+
+static int has_rseq(void)
+{
+	return &__rseq_size && __rseq_size;
+}
+
+/* The magazines of CPUs; NULL if they cannot be had. */
+static char *map_magazines(struct karena *heap)
+{
+	char *at;
+
+	if (!heap->control->magazines_size || !has_rseq())
+		return NULL;
+	at = mmap(NULL, heap->control->magazines_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  heap->fd, KARENA_OFF_MAGAZINES);
+	if (at == MAP_FAILED)
+		return NULL;
+	return at + KARENA_NO_CPUS * heap->control->magazines_stride;
+}
+
+/* What is zero else: then each object is a system call. */
+static void make_fast(struct karena *heap)
+{
+	const struct karena_control *control = heap->control;
+
+	if (!control || heap->readonly || heap->checked)
+		return;
+	heap->fast = (struct karena_fast) {
+		.magazines = map_magazines(heap),
+		.stride = control->magazines_stride,
+		.base = heap->base,
+		.slots = heap->window / KARENA_SLOT_UNIT,
+		.map = (const void *)((const char *)control + control->map_offset),
+		.phase = &control->phase,
+		.rseq = &__rseq_offset ? __rseq_offset : 0,
+	};
+}
+
 static int map(struct karena *heap)
 {
 	if (map_window(heap))
 		return -1;
-	if (!heap->control_size || !map_control(heap))
+	if (!heap->control_size || !map_control(heap)) {
+		make_fast(heap);
 		return 0;
+	}
 	munmap(heap->base, heap->window);
 	return -1;
 }
 
 static void unmap(struct karena *heap)
 {
+	struct karena_fast *fast = &heap->fast;
+
+	if (fast->magazines)
+		munmap(fast->magazines - KARENA_NO_CPUS * fast->stride,
+		       heap->control->magazines_size);
 	if (heap->control)
 		munmap((void *)heap->control, heap->control_size);
 	munmap(heap->base, heap->window);
@@ -150,7 +199,7 @@ EXPORT struct karena *karena_open(const struct karena_options *opts)
 	struct karena *heap;
 
 	opts = opts ? opts : &none;
-	if (opts->flags & ~(__u64)(KARENA_COLLECT | KARENA_BARRIER) ||
+	if (opts->flags & ~(__u64)(KARENA_COLLECT | KARENA_BARRIER | KARENA_CHECKED_FREE) ||
 	    memcmp(opts->reserved, none.reserved, sizeof(none.reserved))) {
 		errno = EINVAL;
 		return NULL;
@@ -158,6 +207,7 @@ EXPORT struct karena *karena_open(const struct karena_options *opts)
 	heap = calloc(1, sizeof(*heap));
 	if (!heap)
 		return NULL;
+	heap->checked = !!(opts->flags & KARENA_CHECKED_FREE);
 	heap->fd = open_device();
 	if (heap->fd < 0)
 		goto free_heap;
@@ -212,8 +262,8 @@ EXPORT void karena_close(struct karena *heap)
 
 	if (!heap)
 		return;
-	karena_closed(heap);
 	karena_drop_cache(heap);
+	karena_closed(heap);
 	unmap(heap);
 	close(heap->fd);
 	free(heap->data);

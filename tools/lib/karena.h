@@ -82,7 +82,8 @@ struct karena;
  * @name: what tools show, up to KARENA_NAME_LEN - 1 printable characters;
  *	NULL for the name of the program
  * @flags: KARENA_COLLECT: what no process can reach is freed; KARENA_BARRIER beside
- *	it: references are stored by karena_store() only
+ *	it: references are stored by karena_store() only.  KARENA_CHECKED_FREE: this
+ *	process allocates and frees by a system call each, which finds wrong frees at once
  * @reserved: 0
  */
 struct karena_options {
@@ -95,6 +96,7 @@ struct karena_options {
 
 #define KARENA_COLLECT	(1U << 0)
 #define KARENA_BARRIER	(1U << 1)
+#define KARENA_CHECKED_FREE	(1U << 2)
 
 /**
  * karena_open() - make a heap
@@ -225,10 +227,13 @@ struct karena *karena_recv(int socket) KARENA_CHECKED;
  * @object: what karena_alloc() or another process's karena_alloc() returned,
  *	or NULL
  *
- * Any process that may write to the heap may free any object of it.
+ * Any process that may write to the heap may free any object of it.  Most go to a
+ * magazine of the CPU, from where whoever allocates next on it takes them; the kernel
+ * checks them when it comes by.  In a heap that is collected their contents are cleared.
  *
- * Errors: EINVAL no live object of this heap begins there (the heap counts
- * it and is unchanged); EBADF the heap is read only.
+ * Errors: EINVAL no object of this heap begins there; EBADF the heap is read only.  What
+ * is free already, or inside of an object, may be noticed later only: then it is dropped,
+ * and karena_stats() counts it.  KARENA_CHECKED_FREE says it at once.
  *
  * Return: 0, or -1 with errno.
  */

@@ -2,9 +2,8 @@
 /*
  * libkarena, the objects: allocate, free, ask.
  *
- * One system call a function.  Nothing is cached in the process, because a
- * process that is killed would take what it caches with it (but see cache.c); who
- * wants speed uses the bulk forms.
+ * Small ones come from the magazines of CPUs (fast.h), which belong to the heap: nothing
+ * is lost with a process that is killed.  Whatever else is a system call.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -27,13 +26,58 @@ static int alloc_objects(struct karena *heap, size_t size, unsigned int flags,
 	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args);
 }
 
-EXPORT void *karena_alloc_flags(struct karena *heap, size_t size,
-				unsigned int flags)
+static void *alloc_one(struct karena *heap, size_t size, unsigned int flags)
 {
 	void *object;
 
-	if (alloc_objects(heap, size, flags, 1, &object))
-		return NULL;
+	return alloc_objects(heap, size, flags, 1, &object) ? NULL : object;
+}
+
+/* An object for the caller, and others for the magazine. */
+static void *fill(struct karena *heap, unsigned int number)
+{
+	struct karena_fill args = { .size = sizeof(args), .magazine = number };
+
+	return ioctl(heap->fd, KARENA_IOC_FILL, &args) ? NULL : (void *)(uintptr_t)args.object;
+}
+
+/* An object of a magazine's kind, as it is; NULL with errno. */
+static void *take(struct karena *heap, unsigned int number)
+{
+	void *object = karena_fast_take(&heap->fast, number);
+
+	if (object)
+		return object;
+	return heap->fast.magazines ? fill(heap, number) : karena_local_take(heap, number);
+}
+
+/* Whether objects are cleared before they go to a magazine: they may hold references. */
+static int is_cleared(const struct karena *heap, unsigned int number)
+{
+	return heap->collected && !((number - 1) & 1);
+}
+
+/* Which magazine has what is asked for; 0 if none. */
+static unsigned int magazine_of(const struct karena *heap, size_t size, unsigned int flags)
+{
+	int noscan = !!(flags & KARENA_ALLOC_NOSCAN);
+
+	if (!size || size > KARENA_MAX_SMALL || heap->checked || heap->readonly ||
+	    flags & ~(KARENA_ALLOC_NOZERO | KARENA_ALLOC_NOSCAN))
+		return 0;
+	return karena_magazine_for(size) + noscan;
+}
+
+EXPORT void *karena_alloc_flags(struct karena *heap, size_t size,
+				unsigned int flags)
+{
+	unsigned int number = magazine_of(heap, size, flags);
+	void *object = number ? take(heap, number) : NULL;
+
+	if (!object)
+		return alloc_one(heap, size, flags);
+	if (!(flags & KARENA_ALLOC_NOZERO) && !is_cleared(heap, number))
+		memset(object, 0, karena_magazine_bytes(number));
 	return object;
 }
 
@@ -70,9 +114,45 @@ static long free_objects(struct karena *heap, size_t count,
 	return args.rejected;
 }
 
+static int free_one(struct karena *heap, void *object)
+{
+	return karena_free_bulk(heap, 1, &object, NULL);
+}
+
+/* To the heap, with half of a magazine that is full; but not while it is marked. */
+static int flush(struct karena *heap, unsigned int number, void *object)
+{
+	struct karena_flush args = {
+		.size = sizeof(args),
+		.magazine = number,
+		.object = (uintptr_t)object,
+	};
+
+	/* One that begins at an odd multiple of 8, now and then, has none. */
+	if (karena_magazine_bytes(number) % KARENA_SLOT_UNIT ||
+	    *(const volatile __u32 *)heap->fast.phase == KARENA_PHASE_MARK)
+		return free_one(heap, object);
+	if (ioctl(heap->fd, KARENA_IOC_FLUSH, &args))
+		return -1;
+	if (args.reason == KARENA_REJECT_NONE)
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
 EXPORT int karena_free(struct karena *heap, void *object)
 {
-	return object ? karena_free_bulk(heap, 1, &object, NULL) : 0;
+	unsigned int number = karena_fast_magazine(&heap->fast, object);
+
+	if (!object)
+		return 0;
+	if (!number)
+		return free_one(heap, object);
+	if (!heap->fast.magazines)
+		return karena_local_give(heap, number, object) ? 0 : free_one(heap, object);
+	if (is_cleared(heap, number))
+		memset(object, 0, karena_magazine_bytes(number));
+	return karena_fast_give(&heap->fast, number, object) ? 0 : flush(heap, number, object);
 }
 
 EXPORT int karena_free_bulk(struct karena *heap, size_t count,

@@ -275,6 +275,24 @@ void karena_closed(struct karena *heap)
 	drop_lock();
 }
 
+/* Whether a heap is open, which it then stays until karena_let_go(). */
+int karena_hold(const struct karena *heap, __u64 serial)
+{
+	const struct karena *other;
+
+	take_lock();
+	for (other = serial ? heaps : NULL; other; other = other->next)
+		if (other == heap && other->serial == serial)
+			return 1;
+	drop_lock();
+	return 0;
+}
+
+void karena_let_go(void)
+{
+	drop_lock();
+}
+
 /*
  * As karena_root_del(), of a heap that may be closed by now; with 0 of whichever heap has
  * it, if any.  errno is kept.

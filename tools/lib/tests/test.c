@@ -47,7 +47,8 @@ static void check_error(int failing, int want, const char *what)
 
 static struct karena *must_open(void)
 {
-	struct karena *heap = karena_open(NULL);
+	struct karena_options opts = { .flags = KARENA_CHECKED_FREE };
+	struct karena *heap = karena_open(&opts);
 
 	if (heap)
 		return heap;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
+/*
+ * libkarena, objects of a type without a system call each: a thread takes some at a time
+ * from the kernel, and hands them out one by one.
+ *
+ * Only in heaps that are collected.  There nothing is lost with a thread or process
+ * that dies: what it has not handed out, nobody can reach.  While it lives, its slots
+ * are a root: all of them hold struct karena_extent, or what looks like none.
+ */
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "internal.h"
+
+#define FIRST_BATCH	4
+#define MOST_BYTES	16384	/* of a batch */
+#define FLUSH		64u
+
+/* The extent that the next object is of; NULL if there is none. */
+static struct karena_extent *current(struct slot *slot)
+{
+	while (slot->at < slot->nr && slot->extent[slot->at].start == slot->extent[slot->at].end)
+		slot->at++;
+	return slot->at < slot->nr ? &slot->extent[slot->at] : NULL;
+}
+
+static void *hand_out(struct slot *slot, struct karena_extent *extent)
+{
+	void *object = (void *)(uintptr_t)extent->start;
+
+	/* In a register before the cache does not keep it any more. */
+	__asm__ volatile("" : "+r"(object) : : "memory");
+	extent->start += slot->distance;
+	return object;
+}
+
+static void flush_slot(struct karena *heap, struct slot *slot)
+{
+	struct karena_extent *extent;
+	void *object[FLUSH];
+	unsigned int n;
+
+	do {
+		for (n = 0; n < FLUSH && (extent = current(slot)); n++)
+			object[n] = hand_out(slot, extent);
+		if (n)
+			karena_free_bulk(heap, n, object, NULL);
+	} while (n);
+	memset(slot, 0, sizeof(*slot));
+}
+
+/* What this thread has and does not use yet goes back. */
+void karena_flush(struct karena *heap)
+{
+	struct cache *cache = karena_caches;
+	int i;
+
+	while (cache && cache->serial != heap->serial)
+		cache = cache->next;
+	for (i = 0; cache && i < KARENA_SLOTS; i++)
+		flush_slot(heap, &cache->slot[i]);
+}
+
+static void *take_one(struct karena *heap, struct karena_type type)
+{
+	void *object;
+	struct karena_alloc args = {
+		.size = sizeof(args),
+		.count = 1,
+		.type = type.id,
+		.addrs = (uintptr_t)&object,
+	};
+
+	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args) ? NULL : object;
+}
+
+/* How many to take now: more and more, as long as they are used. */
+static __u32 next_batch(const struct slot *slot, struct karena_type type)
+{
+	__u32 batch = slot->batch ? 2 * slot->batch : FIRST_BATCH;
+
+	return batch > MOST_BYTES / type.element ? MOST_BYTES / type.element : batch;
+}
+
+/* Fills a slot that is empty; 0, or -1 if it stays so. */
+static int take(struct karena *heap, struct karena_type type, struct slot *slot)
+{
+	struct karena_refill args = {
+		.size = sizeof(args),
+		.type = type.id,
+		.count = next_batch(slot, type),
+		.extents = (uintptr_t)slot->extent,
+		.room = KARENA_MAX_EXTENTS,
+	};
+
+	slot->type = type.id;
+	slot->at = 0;
+	slot->nr = 0;
+	slot->batch = args.count;
+	/* Large ones are not worth it; near the limit there may be room for one. */
+	if (args.count < 2 || ioctl(heap->fd, KARENA_IOC_REFILL, &args)) {
+		slot->batch = 0;
+		return -1;
+	}
+	slot->nr = args.room;
+	slot->distance = args.distance;
+	return 0;
+}
+
+/* Not inline: karena_new() is to save no registers for it. */
+static __attribute__((noinline)) void *refill(struct karena *heap, struct karena_type type)
+{
+	struct cache *cache = heap->collected && type.id ? karena_find_cache(heap) : NULL;
+	struct karena_extent *extent;
+	struct slot *slot;
+
+	if (!cache)
+		return take_one(heap, type);
+	slot = &cache->slot[type.id % KARENA_SLOTS];
+	if (slot->type != type.id)
+		flush_slot(heap, slot);
+	extent = current(slot);
+	if (!extent && take(heap, type, slot))
+		return take_one(heap, type);
+	return hand_out(slot, extent ? extent : slot->extent);
+}
+
+EXPORT void *karena_new(struct karena *heap, struct karena_type type)
+{
+	struct cache *cache = karena_caches;
+	struct karena_extent *extent;
+	struct slot *slot;
+
+	if (cache && cache->serial == heap->serial) {
+		slot = &cache->slot[type.id % KARENA_SLOTS];
+		extent = &slot->extent[slot->at % KARENA_MAX_EXTENTS];
+		if (slot->type == type.id && extent->start < extent->end)
+			return hand_out(slot, extent);
+	}
+	return refill(heap, type);
+}
