@@ -69,6 +69,7 @@
 #define KARENA_FEAT_BARRIER	(1ULL << 4)	/* KARENA_SETUP_BARRIER, KARENA_IOC_SHADE */
 #define KARENA_FEAT_REFILL	(1ULL << 5)	/* KARENA_IOC_REFILL, KARENA_ROOT_EXTENTS */
 #define KARENA_FEAT_MAGAZINES	(1ULL << 6)	/* KARENA_OFF_MAGAZINES and its calls */
+#define KARENA_FEAT_PRIVATE	(1ULL << 7)	/* KARENA_SETUP_PRIVATE and its calls */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -138,7 +139,8 @@ KARENA_ASSERT(sizeof(struct karena_classes) == 16);
  * @size: sizeof(struct karena_setup)
  * @flags: KARENA_SETUP_COLLECT: what no process can reach is freed, see
  *	KARENA_IOC_ROOT; with KARENA_SETUP_BARRIER beside it the programs have a write
- *	barrier, see KARENA_IOC_SHADE
+ *	barrier, see KARENA_IOC_SHADE.  KARENA_SETUP_PRIVATE: the window is memory of one
+ *	process, see KARENA_IOC_GROW
  * @window: in: bytes of addresses, 0 for the default; out: rounded up to
  *	KARENA_PAGE_SIZE
  * @limit: in: most bytes of memory that objects may hold, 0 for the whole
@@ -169,6 +171,7 @@ KARENA_ASSERT(sizeof(struct karena_setup) == 80);
 
 #define KARENA_SETUP_COLLECT	(1U << 0)
 #define KARENA_SETUP_BARRIER	(1U << 1)	/* with KARENA_SETUP_COLLECT only */
+#define KARENA_SETUP_PRIVATE	(1U << 2)	/* with no other flag */
 
 /* Most types of a heap, and bytes of memory that each of them is charged for. */
 #define KARENA_MAX_TYPES	1024
@@ -194,7 +197,8 @@ KARENA_ASSERT(sizeof(struct karena_setup) == 80);
  * @name: shown by tools; zero-terminated, printable
  *
  * A type lives as long as its heap.  One of the same name, size and references is the
- * same, with the same number.  Errors: EBADF, ENXIO, EINVAL, EFAULT, ENOSPC the heap
+ * same, with the same number.  Errors: EBADF, ENXIO, EINVAL (also if the heap is private),
+ * EFAULT, ENOSPC the heap
  * has KARENA_MAX_TYPES, ENOMEM; EINTR killed while at it.
  */
 struct karena_register {
@@ -520,10 +524,11 @@ KARENA_ASSERT(sizeof(struct karena_refill) == 32);
  *		n * sizeof(struct karena_cpu_magazine)
  *
  * in the region: a thread that is not registered for rseq, whose rseq.cpu_id is below 0,
- * finds magazines that have neither objects nor room.  Its objects are of the pages that have n in the page-to-class map.
- * One that is empty is filled by KARENA_IOC_FILL, one that is full is emptied by
- * KARENA_IOC_FLUSH.  There is none for objects that begin at odd multiples of 8, and
- * none at all in heaps with a window above 64 GiB.
+ * finds magazines that have neither objects nor room.  The objects of magazine n are of
+ * the pages that have n in the page-to-class map.  One that is empty is filled by
+ * KARENA_IOC_FILL, one that is full is emptied by KARENA_IOC_FLUSH.  There is none for
+ * objects that begin at odd multiples of 8, and none at all in heaps with a window above
+ * 64 GiB.
  *
  * In a heap that is collected, objects in a magazine are cleared, unless they hold no
  * references, and none is put there while karena_control.phase, which the sequence
@@ -581,6 +586,73 @@ struct karena_flush {
 KARENA_ASSERT(sizeof(struct karena_flush) == 32);
 
 #define KARENA_FLUSH_ALL	(1U << 0)
+
+/**
+ * struct karena_grow - KARENA_IOC_GROW: how much of a private heap's window there is
+ * @size: sizeof(struct karena_grow)
+ * @flags: 0
+ * @length: bytes from the start of the window that the process has mapped, a multiple of
+ *	KARENA_PAGE_SIZE; less than before changes nothing
+ *
+ * The objects of a heap with KARENA_SETUP_PRIVATE are in memory that the process maps by
+ * itself at karena_setup.base (MAP_PRIVATE | MAP_ANONYMOUS) as it grows; the kernel never
+ * touches it.  Before the first call, and where what there is does not suffice, to
+ * allocate fails with ENOMEM.  KARENA_ALLOC_NOZERO changes nothing there: memory that is
+ * new, or has been given back, is zero, any other is as it was.  It counts neither for
+ * the user nor for the control group but as memory of the process.
+ *
+ * Errors: EBADF, ENXIO; EINVAL also if the heap is not private; ENOMEM.
+ */
+struct karena_grow {
+	__u32 size;
+	__u32 flags;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_grow) == 16);
+
+/**
+ * struct karena_release - KARENA_IOC_RELEASE: memory of a private heap to give back
+ * @size: sizeof(struct karena_release)
+ * @flags: KARENA_RELEASE_ALL: all that is free, else what is not worth keeping
+ * @start: in: what the last call told, and has been given back since; out: address of
+ *	memory that is free in the heap, to be given back (MADV_DONTNEED)
+ * @length: in, out: its bytes; 0 if there is none
+ *
+ * What a call tells is nobody's until the next one.  Errors: EBADF, ENXIO; EINVAL also if
+ * the heap is not private, or @start and @length are not what was told.
+ */
+struct karena_release {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_release) == 24);
+
+#define KARENA_RELEASE_ALL	(1U << 0)
+
+/**
+ * struct karena_clone - KARENA_IOC_CLONE: a private heap with the same objects
+ * @size: sizeof(struct karena_clone)
+ * @flags: 0
+ * @fd: out: its descriptor, close-on-exec
+ * @reserved: 0
+ *
+ * For a child after fork(), whose memory is as its parent's was: the clone is at the same
+ * addresses, has the same objects and the same limit, and nothing in its magazines; what
+ * those of the caller have is free in it.  To be of one moment, nobody may allocate or
+ * free from this call until fork() has returned.
+ *
+ * Errors: EBADF, ENXIO; EINVAL the heap is not private; EMFILE, ENFILE; ENOSPC the user
+ * has its number of heaps; ENOMEM; EINTR killed while at it.
+ */
+struct karena_clone {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_clone) == 16);
 
 /**
  * struct karena_root_range - KARENA_IOC_ROOT: memory where references are
@@ -800,5 +872,8 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_REFILL	_IOWR(KARENA_IOC_MAGIC, 0x10, struct karena_refill)
 #define KARENA_IOC_FILL		_IOWR(KARENA_IOC_MAGIC, 0x11, struct karena_fill)
 #define KARENA_IOC_FLUSH	_IOWR(KARENA_IOC_MAGIC, 0x12, struct karena_flush)
+#define KARENA_IOC_RELEASE	_IOWR(KARENA_IOC_MAGIC, 0x13, struct karena_release)
+#define KARENA_IOC_CLONE	_IOWR(KARENA_IOC_MAGIC, 0x14, struct karena_clone)
+#define KARENA_IOC_GROW		_IOW(KARENA_IOC_MAGIC, 0x15, struct karena_grow)
 
 #endif /* _UAPI_KARENA_H */

@@ -13,6 +13,7 @@
  *	mcache    magazines of one CPU
  *	tiny, large  what is too small or too big for a class of its own
  *	object, bulk  allocation and free, fast path first
+ *	clone     the same objects elsewhere
  *	heap      all of it together
  *
  * An address is what the user of the heap sees: a kernel address in a kernel
@@ -169,8 +170,10 @@ struct karena_heap;
  *	may be NULL
  * @uncharge: take that back; may be NULL
  * @destroy: free the heap itself, after karena_heap_teardown()
+ * @by_program: memory of free runs goes back only when the program says so
  */
 struct karena_backing {
+	bool by_program;
 	struct karena_run *(*grow)(struct karena_heap *heap, unsigned long n, gfp_t gfp);
 	void (*release)(struct karena_heap *heap, struct karena_run *run);
 	int (*publish)(struct karena_heap *heap, struct karena_run *run, u16 value);
@@ -326,6 +329,7 @@ struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n,
 void karena_mheap_free(struct karena_heap *heap, struct karena_run *run);
 void karena_mheap_trim(struct karena_heap *heap, unsigned long keep);
 void karena_mheap_trim_work(struct work_struct *work);
+struct karena_run *karena_mheap_take_surplus(struct karena_heap *heap, bool all);
 bool karena_add_below(atomic_long_t *counter, unsigned long n, unsigned long limit);
 int karena_mheap_charge(struct karena_heap *heap, unsigned long n);
 void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n);
@@ -387,6 +391,7 @@ struct karena_central *karena_central_new(struct karena_heap *heap, unsigned int
 					  const struct karena_layout *layout, gfp_t gfp);
 void karena_central_add(struct karena_central *central);
 void karena_central_delete(struct karena_central *central);
+void karena_central_adopt(struct karena_central *central, struct karena_span *span);
 unsigned int karena_central_take_extents(struct karena_central *central,
 					 struct karena_extents *to, unsigned int most, gfp_t gfp);
 unsigned int karena_central_take(struct karena_central *central, unsigned long *slots,
@@ -427,6 +432,11 @@ unsigned long karena_alloc_addr(struct karena_heap *heap, size_t size,
 enum karena_reject karena_free_addr(struct karena_heap *heap, unsigned long addr);
 size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr);
 void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_reject why);
+
+/* clone.c */
+int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
+		      struct karena_run *(*take)(struct karena_heap *to, unsigned long start,
+						 unsigned long npages, gfp_t gfp));
 
 /* type.c */
 void karena_type_init(struct karena_type *type, struct karena_heap *heap);

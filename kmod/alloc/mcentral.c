@@ -273,12 +273,28 @@ static unsigned int take_locked(struct karena_central *central, unsigned long *s
 	return got;
 }
 
+/* Shows a span, of which the central knows nothing yet, and whose objects are live or free. */
+void karena_central_adopt(struct karena_central *central, struct karena_span *span)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&central->lock, flags);
+	/* Found from here on, and swept from here on: marks are not left behind. */
+	karena_pagemap_set(central->heap->map, span->run, span);
+	span->swept = central->swept;
+	list_add_tail(&span->list, span->nfree ? &central->partial : &central->full);
+	central->nr_empty_spans += span->nfree == span->nelems;
+	central->nr_spans++;
+	central->nr_free += span->nfree;
+	central->allocs += span->nelems - span->nfree;
+	spin_unlock_irqrestore(&central->lock, flags);
+}
+
 static bool add_span(struct karena_central *central, gfp_t gfp)
 {
 	struct karena_heap *heap = central->heap;
 	struct karena_span *span;
 	struct karena_run *run;
-	unsigned long flags;
 
 	run = karena_mheap_alloc(heap, karena_class_pages[central->class], gfp);
 	if (!run)
@@ -288,15 +304,7 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 		karena_mheap_free(heap, run);
 		return false;
 	}
-	spin_lock_irqsave(&central->lock, flags);
-	/* Found from here on, and swept from here on: marks are not left behind. */
-	karena_pagemap_set(heap->map, run, span);
-	span->swept = central->swept;
-	list_add_tail(&span->list, &central->partial);
-	central->nr_empty_spans++;
-	central->nr_spans++;
-	central->nr_free += span->nelems;
-	spin_unlock_irqrestore(&central->lock, flags);
+	karena_central_adopt(central, span);
 	return true;
 }
 

@@ -128,7 +128,7 @@ void karena_mheap_free(struct karena_heap *heap, struct karena_run *run)
 	npages = heap->free.npages;
 	spin_unlock_irqrestore(&heap->lock, flags);
 	/* Twice the target, so that the worker has something to do each time. */
-	if (npages > 2 * trim_target(heap))
+	if (!heap->backing->by_program && npages > 2 * trim_target(heap))
 		queue_work(system_dfl_wq, &heap->trim_work);
 }
 
@@ -146,6 +146,12 @@ static struct karena_run *take_surplus(struct karena_heap *heap, unsigned long k
 	if (run != spare)
 		karena_run_delete(spare);
 	return run;
+}
+
+/* A run to give back, if there is more than is worth keeping, or any; or NULL. */
+struct karena_run *karena_mheap_take_surplus(struct karena_heap *heap, bool all)
+{
+	return take_surplus(heap, all ? 0 : trim_target(heap));
 }
 
 static bool trim_step(struct karena_heap *heap, unsigned long keep)
@@ -175,5 +181,6 @@ void karena_mheap_trim_work(struct work_struct *work)
 	struct karena_heap *heap = container_of(work, struct karena_heap, trim_work);
 
 	karena_large_reap(heap);
-	karena_mheap_trim(heap, trim_target(heap));
+	if (!heap->backing->by_program)
+		karena_mheap_trim(heap, trim_target(heap));
 }

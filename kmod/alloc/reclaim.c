@@ -150,7 +150,8 @@ void karena_reclaim(struct karena_heap *heap)
 	collect(heap);
 	karena_depots_drain(heap);
 	karena_large_reap(heap);
-	karena_mheap_trim(heap, 0);
+	if (!heap->backing->by_program)
+		karena_mheap_trim(heap, 0);
 	memalloc_noio_restore(noio);
 }
 

@@ -17,6 +17,10 @@ static unsigned int max_user_heaps = 256;
 module_param(max_user_heaps, uint, 0644);
 MODULE_PARM_DESC(max_user_heaps, "most heaps of one user (256)");
 
+static unsigned int max_user_private = 4096;
+module_param(max_user_private, uint, 0644);
+MODULE_PARM_DESC(max_user_private, "most private heaps of one user (4096)");
+
 static unsigned long max_user_bytes;
 module_param(max_user_bytes, ulong, 0644);
 MODULE_PARM_DESC(max_user_bytes, "most bytes that the heaps of one user hold (half of the memory)");
@@ -79,7 +83,7 @@ static bool add_limited(atomic_long_t *counter, unsigned long n, unsigned long l
 	       karena_add_below(counter, n, LONG_MAX);
 }
 
-/* One more heap, with a window of @npages. */
+/* One more heap, with a window of @npages that no other heap has. */
 int karena_user_add_heap(struct karena_user *user, unsigned long npages)
 {
 	if (!add_limited(&user->heaps, 1, READ_ONCE(max_user_heaps)))
@@ -94,6 +98,17 @@ void karena_user_del_heap(struct karena_user *user, unsigned long npages)
 {
 	atomic_long_sub(npages, &user->window_pages);
 	atomic_long_dec(&user->heaps);
+}
+
+/* The same for one whose window is memory of a process, as any other. */
+int karena_user_add_private(struct karena_user *user)
+{
+	return add_limited(&user->private_heaps, 1, READ_ONCE(max_user_private)) ? 0 : -ENOSPC;
+}
+
+void karena_user_del_private(struct karena_user *user)
+{
+	atomic_long_dec(&user->private_heaps);
 }
 
 int karena_user_charge(struct karena_user *user, unsigned long npages)

@@ -4,9 +4,11 @@
  */
 #include <linux/anon_inodes.h>
 #include <linux/compat.h>
+#include <linux/file.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "user.h"
 
@@ -61,7 +63,7 @@ const struct file_operations karena_fops = {
 };
 
 /* One more file for a heap, of which it takes a reference. */
-struct file *karena_file_new(struct karena_uheap *uh, int flags)
+static struct file *new_file_of(struct karena_uheap *uh, int flags)
 {
 	struct karena_file *kf = new_file(uh);
 	struct file *file;
@@ -75,6 +77,31 @@ struct file *karena_file_new(struct karena_uheap *uh, int flags)
 	else
 		file->f_mapping = uh->inode->i_mapping;
 	return file;
+}
+
+/*
+ * The caller gets one more descriptor for a heap, told at @ufd.  One that cannot be told
+ * is not there.
+ */
+int karena_file_give(struct karena_uheap *uh, int flags, s32 *fd, s32 __user *ufd)
+{
+	struct file *file;
+	int err;
+
+	*fd = get_unused_fd_flags(O_CLOEXEC);
+	if (*fd < 0)
+		return *fd;
+	file = new_file_of(uh, flags);
+	err = IS_ERR(file) ? PTR_ERR(file) : 0;
+	if (!err && put_user(*fd, ufd)) {
+		fput(file);
+		err = -EFAULT;
+	}
+	if (err)
+		put_unused_fd(*fd);
+	else
+		fd_install(*fd, file);
+	return err;
 }
 
 static struct miscdevice karena_misc = {

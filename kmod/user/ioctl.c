@@ -40,6 +40,9 @@ union karena_arg {
 	struct karena_refill refill;
 	struct karena_fill fill;
 	struct karena_flush flush;
+	struct karena_grow grow;
+	struct karena_release release;
+	struct karena_clone clone;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -51,7 +54,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
-			    KARENA_FEAT_MAGAZINES,
+			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -97,7 +100,11 @@ static bool good_name(const char *name)
 
 static int check_setup(struct karena_setup *setup)
 {
-	if (setup->flags & ~(KARENA_SETUP_COLLECT | KARENA_SETUP_BARRIER) || setup->reserved)
+	if (setup->flags & ~(KARENA_SETUP_COLLECT | KARENA_SETUP_BARRIER |
+			     KARENA_SETUP_PRIVATE) || setup->reserved)
+		return -EINVAL;
+	/* The kernel sees no references there. */
+	if (setup->flags & KARENA_SETUP_PRIVATE && setup->flags != KARENA_SETUP_PRIVATE)
 		return -EINVAL;
 	/* A barrier is for collection. */
 	if (setup->flags == KARENA_SETUP_BARRIER)
@@ -129,7 +136,7 @@ static int do_setup(struct file *file, union karena_arg *arg, void __user *uarg)
 		err = -EBUSY;
 		goto unlock;
 	}
-	uh = karena_uheap_create(setup);
+	uh = karena_uheap_create(setup, NULL);
 	if (IS_ERR(uh)) {
 		err = PTR_ERR(uh);
 		goto unlock;
@@ -156,7 +163,7 @@ static int do_register(struct file *file, union karena_arg *arg, void __user *ua
 	struct karena_register *req = &arg->reg;
 
 	if (req->flags & ~(KARENA_TYPE_NOSCAN | KARENA_TYPE_CONSERVATIVE) || req->reserved ||
-	    !good_name(req->name))
+	    !good_name(req->name) || karena_file_heap(file)->private)
 		return -EINVAL;
 	return karena_uheap_register(karena_file_heap(file), req, uarg);
 }
@@ -207,30 +214,18 @@ static int do_share(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	struct karena_share *req = &arg->share;
 	int mode = shared_mode(file, req->flags & KARENA_SHARE_RDONLY);
-	struct file *shared;
-	int fd;
 
 	if (req->flags & ~KARENA_SHARE_RDONLY || req->reserved)
 		return -EINVAL;
 	if (mode < 0)
 		return mode;
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0)
-		return fd;
-	shared = karena_file_new(karena_file_heap(file), mode);
-	if (IS_ERR(shared)) {
-		put_unused_fd(fd);
-		return PTR_ERR(shared);
-	}
-	req->fd = fd;
-	/* A descriptor that cannot be told must not be there. */
-	if (copy_to_user(uarg, req, sizeof(*req))) {
-		fput(shared);
-		put_unused_fd(fd);
-		return -EFAULT;
-	}
-	fd_install(fd, shared);
-	return 0;
+	return karena_file_give(karena_file_heap(file), mode, &req->fd,
+				&((struct karena_share __user *)uarg)->fd);
+}
+
+static int do_clone(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_clone(karena_file_heap(file), &arg->clone, uarg);
 }
 
 static bool may_see(struct karena_heap *heap)
@@ -349,6 +344,16 @@ static int do_refill(struct file *file, union karena_arg *arg, void __user *uarg
 	return karena_do_refill(karena_file_heap(file), &arg->refill, uarg);
 }
 
+static int do_grow(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_grow(karena_file_heap(file), &arg->grow);
+}
+
+static int do_release(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_release(karena_file_heap(file), &arg->release, uarg);
+}
+
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
@@ -386,6 +391,10 @@ static const struct karena_call calls[] = {
 					 NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_FILL)] = { do_fill, KARENA_IOC_FILL, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_CLONE)] = { do_clone, KARENA_IOC_CLONE, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
+					  NEEDS_HEAP | NEEDS_WRITE },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

@@ -36,7 +36,7 @@
 #define FEW		8u
 
 static_assert(PAGE_SIZE % sizeof(struct karena_cpu_magazine) == 0);
-static_assert(KARENA_NR_MAGAZINES == KARENA_NR_SPC + 1);
+static_assert(KARENA_NR_SPC + 1 == KARENA_NR_MAGAZINES);
 
 /* Objects that a magazine is for; 0: what it would hold has no slot, or is not of a class. */
 static unsigned int room_of(unsigned int number)
@@ -84,7 +84,7 @@ static pgoff_t pgoff_of(unsigned int cpu, unsigned int number)
 
 /* A magazine; NULL if nobody has had it yet. */
 static struct karena_cpu_magazine *magazine_of(struct karena_uheap *uh, unsigned int cpu,
-						unsigned int number)
+					       unsigned int number)
 {
 	struct karena_cpu_magazine *first;
 
@@ -242,28 +242,30 @@ void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *inf
 static long drain_here(void *arg)
 {
 	unsigned int number;
+	long wrong = 0;
 
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
-		flush(arg, number, 0);
-	return 0;
+		wrong += flush(arg, number, 0);
+	return wrong;
 }
 
 /*
- * Empties those of all CPUs; false if there are none.  May sleep.  A worker of each does
- * it, so that whoever was in a sequence there has been preempted.  Those of a CPU that is
- * off keep what they have.
+ * Empties those of all CPUs; how many of it were no objects, or -ENOENT if there are
+ * none.  May sleep.  A worker of each does it, so that whoever was in a sequence there
+ * has been preempted.  Those of a CPU that is off keep what they have.
  */
-bool karena_magazines_drain(struct karena_uheap *uh)
+long karena_magazines_drain(struct karena_uheap *uh)
 {
 	unsigned int cpu;
+	long wrong = 0;
 
 	if (xa_empty(&uh->magazines.pages))
-		return false;
+		return -ENOENT;
 	cpus_read_lock();
 	for_each_online_cpu(cpu)
-		work_on_cpu(cpu, drain_here, uh);
+		wrong += work_on_cpu(cpu, drain_here, uh);
 	cpus_read_unlock();
-	return true;
+	return wrong;
 }
 
 static void visit_page(struct karena_uheap *uh, const struct karena_cpu_magazine *first,
@@ -392,7 +394,7 @@ int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 	if (req->flags & KARENA_FLUSH_ALL) {
 		if (req->magazine || req->object)
 			return -EINVAL;
-		karena_magazines_drain(uh);
+		req->rejected = max(karena_magazines_drain(uh), 0L);
 		return 0;
 	}
 	if (!room)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mapping a heap: the window at its one address, whole, shared; the control
- * region below it, to read; and below that the magazines.  A mapping holds the descriptor's file and through
- * it the heap; it has no state of its own that could be split or freed twice, but
+ * Mapping a heap: the window at its one address, whole, shared; the control region below
+ * it, to read; and below that the magazines.  A mapping holds the descriptor's file and
+ * through it the heap; it has no state of its own that could be split or freed twice, but
  * in a collected heap for the process that it makes a mutator (process.c).
  */
 #include <linux/delay.h>
@@ -147,6 +147,8 @@ static bool find_part(struct karena_uheap *uh, pgoff_t pgoff, struct part *part)
 {
 	switch (pgoff) {
 	case KARENA_OFF_OBJECTS >> PAGE_SHIFT:
+		if (uh->private)
+			return false;
 		*part = (struct part){ uh->heap.gc ? &collected_vm_ops : &objects_vm_ops,
 				       uh->heap.base, uh->npages << KARENA_PAGE_SHIFT };
 		break;

@@ -53,10 +53,13 @@ static unsigned int alloc_some(struct karena_uheap *uh, struct karena_type *type
 	return done;
 }
 
-/* At the limit: what the heap can do without; false if there is nothing to be had. */
+/*
+ * At the limit: what the heap can do without; false if there is nothing to be had.  A
+ * private heap's program rather lets it grow, or empties magazines by itself.
+ */
 bool karena_make_room(struct karena_uheap *uh)
 {
-	bool any = karena_magazines_drain(uh);
+	bool any = !uh->private && karena_magazines_drain(uh) >= 0;
 
 	if (!uh->heap.gc)
 		return any;
@@ -154,6 +157,9 @@ int karena_do_alloc(struct karena_uheap *uh, struct karena_alloc *req)
 	int err;
 
 	err = check_alloc(req);
+	/* What is packed cannot be cloned. */
+	if (uh->private)
+		req->flags &= ~KARENA_ALLOC_NOSCAN;
 	if (!err)
 		err = find_type(uh, req, &type);
 	if (err)

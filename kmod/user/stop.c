@@ -410,7 +410,7 @@ void karena_rest(struct karena_uheap *uh)
 {
 	struct karena_stop *stop = uh->stop;
 
-	if (stop->hurry && ktime_get_mono_fast_ns() - stop->hurry > STOP_LIMIT)
+	if (stop && stop->hurry && ktime_get_mono_fast_ns() - stop->hurry > STOP_LIMIT)
 		calm_down(stop);
 	cond_resched();
 }

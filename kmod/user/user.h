@@ -10,6 +10,7 @@
  *	objects   calls to allocate and to free
  *	refill    objects that a thread takes together and hands out one by one
  *	magazine  objects that all threads of a CPU have together
+ *	private   heaps whose memory is the program's
  *	collect   the snapshot: all of it together; calls
  *	kernel    kernel code that works in the heap of a program
  */
@@ -37,6 +38,7 @@ struct karena_user {
 	atomic_long_t pages;		/* of memory */
 	atomic_long_t window_pages;	/* of addresses */
 	atomic_long_t heaps;
+	atomic_long_t private_heaps;	/* these count there only */
 };
 
 /* What a program registered to be searched for references; never changed. */
@@ -99,6 +101,12 @@ struct karena_uheap {
 	struct mutex types_lock;	/* to register one */
 	struct karena_user *user;
 
+	bool placed;			/* no other window is where this one is */
+	bool private;			/* its memory is the program's: private.c */
+	unsigned long grown;		/* which pages of it there are; heap.lock */
+	struct karena_run *leaving;	/* which it gives back; leaving_lock */
+	struct mutex leaving_lock;
+
 	/* Of heaps that are collected. */
 	unsigned long *written;		/* which pages are: pages.c; or NULL */
 	unsigned long *written_leaves;
@@ -153,16 +161,23 @@ struct karena_user *karena_user_get(kuid_t uid);
 void karena_user_put(struct karena_user *user);
 int karena_user_add_heap(struct karena_user *user, unsigned long npages);
 void karena_user_del_heap(struct karena_user *user, unsigned long npages);
+int karena_user_add_private(struct karena_user *user);
+void karena_user_del_private(struct karena_user *user);
 int karena_user_charge(struct karena_user *user, unsigned long npages);
 void karena_user_uncharge(struct karena_user *user, unsigned long npages);
 void karena_user_info(struct karena_info *info);
 void karena_user_init(void);
 
 /* window.c */
-struct karena_uheap *karena_uheap_create(const struct karena_setup *setup);
+struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
+					 const struct karena_uheap *like);
 int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes);
 void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
 bool karena_in_window(struct karena_uheap *uh, u64 *addr);
+int karena_window_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp);
+struct karena_run *karena_bare_take(struct karena_uheap *uh, unsigned long n, gfp_t gfp);
+void karena_bare_put(struct karena_uheap *uh, struct karena_run *run);
+void karena_window_destroy(struct karena_heap *heap);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* region.c */
@@ -185,11 +200,19 @@ unsigned int karena_magazines_stride(void);
 void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *info);
 void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
 			    struct karena_class_stat *stat);
-bool karena_magazines_drain(struct karena_uheap *uh);
+long karena_magazines_drain(struct karena_uheap *uh);
 void karena_magazines_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg);
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq);
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
+
+/* private.c */
+extern const struct karena_backing karena_private_backing;
+int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
+		      struct karena_release __user *ureq);
+int karena_do_grow(struct karena_uheap *uh, struct karena_grow *req);
+int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
+		    struct karena_clone __user *ureq);
 
 /* objects.c */
 bool karena_make_room(struct karena_uheap *uh);
@@ -283,7 +306,7 @@ long karena_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* chardev.c */
 extern const struct file_operations karena_fops;
-struct file *karena_file_new(struct karena_uheap *uh, int flags);
+int karena_file_give(struct karena_uheap *uh, int flags, s32 *fd, s32 __user *ufd);
 struct karena_uheap *karena_file_heap(struct file *file);
 int karena_chardev_init(void);
 void karena_chardev_exit(void);

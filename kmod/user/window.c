@@ -119,7 +119,8 @@ void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes)
 	karena_user_uncharge(uh->user, npages);
 }
 
-static int populate_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
+/* What is known of pages; 0 or an errno. */
+int karena_window_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
 {
 	int made = karena_pagemap_populate(uh->heap.map, run->start, run->npages, gfp);
 
@@ -134,7 +135,7 @@ static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
 	struct page *page;
 	int err;
 
-	err = populate_map(uh, run, gfp);
+	err = karena_window_map(uh, run, gfp);
 	if (err)
 		return err;
 	while (done < run->npages) {
@@ -152,7 +153,8 @@ static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
 	return 0;
 }
 
-static struct karena_run *take_bare(struct karena_uheap *uh, unsigned long n, gfp_t gfp)
+/* A run of pages without memory, or NULL. */
+struct karena_run *karena_bare_take(struct karena_uheap *uh, unsigned long n, gfp_t gfp)
 {
 	struct karena_run *spare = karena_run_new(0, 0, gfp), *run;
 
@@ -166,7 +168,7 @@ static struct karena_run *take_bare(struct karena_uheap *uh, unsigned long n, gf
 	return run;
 }
 
-static void put_bare(struct karena_uheap *uh, struct karena_run *run)
+void karena_bare_put(struct karena_uheap *uh, struct karena_run *run)
 {
 	spin_lock_irq(&uh->heap.lock);
 	karena_runs_insert(&uh->bare, run);
@@ -180,12 +182,12 @@ static struct karena_run *window_grow(struct karena_heap *heap, unsigned long n,
 
 	if (karena_mheap_charge(heap, n))
 		return NULL;
-	run = take_bare(uh, n, gfp);
+	run = karena_bare_take(uh, n, gfp);
 	if (!run)
 		goto uncharge;
 	if (!populate(uh, run, gfp))
 		return run;
-	put_bare(uh, run);
+	karena_bare_put(uh, run);
 uncharge:
 	karena_mheap_uncharge(heap, n);
 	return NULL;
@@ -199,7 +201,7 @@ static void window_release(struct karena_heap *heap, struct karena_run *run)
 	unmap_mapping_range(uh->inode->i_mapping, (loff_t)run->start << KARENA_PAGE_SHIFT,
 			    (loff_t)npages << KARENA_PAGE_SHIFT, 1);
 	drop_pages(uh, run->start, npages);
-	put_bare(uh, run);
+	karena_bare_put(uh, run);
 	karena_mheap_uncharge(heap, npages);
 }
 
@@ -236,9 +238,13 @@ static void window_uncharge(struct karena_heap *heap, unsigned long n)
 
 static void uheap_free(struct karena_uheap *uh)
 {
-	if (uh->heap.base)
+	struct karena_run *run;
+
+	if (uh->placed)
 		mtree_erase(&windows, uh->heap.base);
-	karena_run_delete(karena_runs_take_last(&uh->bare, ULONG_MAX, NULL));
+	while ((run = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL)))
+		karena_run_delete(run);
+	karena_run_delete(uh->leaving);
 	karena_collect_exit(uh);
 	karena_region_destroy(uh, &uh->control);
 	karena_region_destroy(uh, &uh->magazines);
@@ -248,13 +254,16 @@ static void uheap_free(struct karena_uheap *uh)
 		iput(uh->inode);
 	if (uh->user) {
 		karena_user_uncharge(uh->user, atomic_long_read(&uh->meta_pages));
-		karena_user_del_heap(uh->user, uh->npages);
+		if (uh->private)
+			karena_user_del_private(uh->user);
+		else
+			karena_user_del_heap(uh->user, uh->npages);
 		karena_user_put(uh->user);
 	}
 	kfree(uh);
 }
 
-static void window_destroy(struct karena_heap *heap)
+void karena_window_destroy(struct karena_heap *heap)
 {
 	uheap_free(to_uheap(heap));
 }
@@ -266,7 +275,7 @@ static const struct karena_backing window_backing = {
 	.clear = window_clear,
 	.charge = window_charge,
 	.uncharge = window_uncharge,
-	.destroy = window_destroy,
+	.destroy = karena_window_destroy,
 };
 
 /*
@@ -301,34 +310,64 @@ struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 	return page;
 }
 
+/* From where no other window may be to where the window is; the other regions are between. */
+static unsigned long below_window(const struct karena_uheap *uh)
+{
+	return uh->control.size + uh->magazines.size + 2 * KARENA_WINDOW_GUARD;
+}
+
+static void place_at(struct karena_uheap *uh, unsigned long base)
+{
+	uh->heap.base = base;
+	uh->control.base = base - uh->control.size - KARENA_WINDOW_GUARD;
+	uh->magazines.base = base - below_window(uh);
+}
+
+/* Takes the addresses, for good; 0 or an errno. */
+static int claim(struct karena_uheap *uh, unsigned long base)
+{
+	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
+	int err = mtree_insert_range(&windows, base - below_window(uh), base + window - 1, uh,
+				     GFP_KERNEL_ACCOUNT);
+
+	uh->placed = !err;
+	return err;
+}
+
+/* Of a private heap, which needs them in one process only. */
+static int find_free(struct karena_uheap *uh, unsigned long base)
+{
+	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
+	struct mm_struct *mm = current->mm;
+	bool busy;
+
+	mmap_read_lock(mm);
+	busy = find_vma_intersection(mm, base - below_window(uh), base + window);
+	mmap_read_unlock(mm);
+	return busy ? -EEXIST : 0;
+}
+
 /*
- * Finds a place for the window and the other regions below it: at random, in
- * the middle of the addresses that a process has without asking for more (47
- * bits), where little else is.
+ * Finds a place for the window and the other regions below it: at random, among the
+ * addresses that a process has without asking for more (47 bits), where little else is:
+ * in the middle for all to have, lower down for one process.
  */
 static int place_window(struct karena_uheap *uh)
 {
-	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
 	unsigned long top = min_t(unsigned long, TASK_SIZE_MAX, BIT(47));
-	unsigned long low = top / 8, span = top / 2;
-	unsigned long control = uh->control.size + KARENA_WINDOW_GUARD;
-	unsigned long below = control + uh->magazines.size + KARENA_WINDOW_GUARD;
+	unsigned long low = uh->private ? top / 128 : top / 8;
+	unsigned long span = uh->private ? top / 16 : top / 2;
 	unsigned long base;
 	int tries, err = -ENOMEM;
 
 	for (tries = 0; tries < WINDOW_TRIES; tries++) {
 		base = low + round_up(get_random_u64() % span, SZ_1G);
 		base = round_down(base, SZ_1G);
-		err = mtree_insert_range(&windows, base - below, base + window - 1, uh,
-					 GFP_KERNEL_ACCOUNT);
-		if (err == -EEXIST)
-			continue;
-		if (!err) {
-			uh->heap.base = base;
-			uh->control.base = base - control;
-			uh->magazines.base = base - below;
-		}
-		break;
+		err = uh->private ? find_free(uh, base) : claim(uh, base);
+		if (!err)
+			place_at(uh, base);
+		if (err != -EEXIST)
+			break;
 	}
 	return err == -EEXIST ? -ENOMEM : err;
 }
@@ -340,7 +379,8 @@ static int uheap_set_user(struct karena_uheap *uh)
 
 	if (!user)
 		return -ENOMEM;
-	err = karena_user_add_heap(user, uh->npages);
+	err = uh->private ? karena_user_add_private(user) :
+			    karena_user_add_heap(user, uh->npages);
 	if (err)
 		karena_user_put(user);
 	else
@@ -358,18 +398,22 @@ static int uheap_set_inode(struct karena_uheap *uh)
 	return 0;
 }
 
-/* Addresses without memory, from page @first on. */
+/* Addresses without memory, from page @first on; the program tells those of a private heap. */
 static int init_bare(struct karena_uheap *uh, unsigned long first)
 {
-	struct karena_run *all = karena_run_new(first, uh->npages - first, WINDOW_GFP);
+	struct karena_run *all;
 
+	if (uh->private)
+		return 0;
+	all = karena_run_new(first, uh->npages - first, WINDOW_GFP);
 	if (!all)
 		return -ENOMEM;
 	karena_runs_insert(&uh->bare, all);
 	return 0;
 }
 
-static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
+static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup,
+		      const struct karena_uheap *like)
 {
 	bool collect = setup->flags & KARENA_SETUP_COLLECT;
 	int err;
@@ -390,14 +434,18 @@ static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup)
 	err = init_bare(uh, collect ? 1 : 0);
 	if (err)
 		return err;
-	err = place_window(uh);
+	if (like)
+		place_at(uh, like->heap.base);
+	else
+		err = place_window(uh);
 	if (err)
 		return err;
 	return karena_control_init(uh, setup->flags);
 }
 
-/* A heap for user space; @setup has been checked. */
-struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
+/* A heap for user space; @setup has been checked.  With @like where that one is. */
+struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
+					 const struct karena_uheap *like)
 {
 	struct karena_uheap *uh = kzalloc(sizeof(*uh), GFP_KERNEL_ACCOUNT);
 	int err;
@@ -410,15 +458,18 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup)
 	uh->heap.limit = setup->limit >> KARENA_PAGE_SHIFT;
 	karena_control_region(uh);
 	karena_magazines_region(uh);
+	uh->private = setup->flags & KARENA_SETUP_PRIVATE;
+	mutex_init(&uh->leaving_lock);
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	mutex_init(&uh->types_lock);
 	spin_lock_init(&uh->world_lock);
 	mutex_init(&uh->inflight_lock);
 	INIT_LIST_HEAD(&uh->processes);
 	INIT_LIST_HEAD(&uh->inflight);
-	err = uheap_init(uh, setup);
+	err = uheap_init(uh, setup, like);
 	if (!err)
-		err = karena_heap_init(&uh->heap, setup->name, &window_backing);
+		err = karena_heap_init(&uh->heap, setup->name, uh->private ?
+				       &karena_private_backing : &window_backing);
 	if (err)
 		goto free;
 	if (setup->flags & KARENA_SETUP_COLLECT)

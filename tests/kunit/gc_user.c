@@ -28,7 +28,7 @@ static struct karena_heap *user_heap(struct kunit *test)
 	const struct karena_setup setup = {
 		.flags = KARENA_SETUP_COLLECT, .window = SZ_16M, .limit = SZ_16M, .name = "kunit",
 	};
-	struct karena_uheap *uh = karena_uheap_create(&setup);
+	struct karena_uheap *uh = karena_uheap_create(&setup, NULL);
 	struct karena_gc_params params;
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(uh));

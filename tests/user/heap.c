@@ -124,6 +124,24 @@ bool heap_open_with_barrier(struct heap *heap, __u64 window, __u64 limit)
 	return open_heap(heap, window, limit, KARENA_SETUP_COLLECT | KARENA_SETUP_BARRIER);
 }
 
+int heap_grow(int fd, __u64 length)
+{
+	struct karena_grow req = { .size = sizeof(req), .length = length };
+
+	return kioctl(fd, KARENA_IOC_GROW, &req);
+}
+
+bool heap_open_private(struct heap *heap, __u64 window, __u64 grown)
+{
+	if (!check_ret(make(heap, window, 0, KARENA_SETUP_PRIVATE), 0))
+		return false;
+	heap->objects = mmap(as_ptr(heap->base), heap->window, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			     -1, 0);
+	return check(heap->objects == as_ptr(heap->base)) &&
+	       (!grown || check_ret(heap_grow(heap->fd, grown), 0));
+}
+
 int heap_collect(int fd)
 {
 	struct karena_collect req = { .size = sizeof(req), .flags = KARENA_COLLECT_WAIT };

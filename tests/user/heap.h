@@ -43,6 +43,9 @@ bool heap_open(struct heap *heap, __u64 window, __u64 limit);
 bool heap_open_collected(struct heap *heap, __u64 window, __u64 limit);
 /* And of one whose programs have a barrier. */
 bool heap_open_with_barrier(struct heap *heap, __u64 window, __u64 limit);
+/* A private one: its window is mapped, and the kernel knows of the first @grown bytes. */
+bool heap_open_private(struct heap *heap, __u64 window, __u64 grown);
+int heap_grow(int fd, __u64 length);
 /* Collects and waits for it. */
 int heap_collect(int fd);
 /* A range that is searched for references, or with KARENA_ROOT_DEL not any more. */

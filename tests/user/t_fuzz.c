@@ -38,6 +38,8 @@ struct fuzzer {
 	unsigned int nr;
 	unsigned int steps;
 	int fds[FDS];
+	/* what a private heap gives back */
+	struct karena_release told;
 };
 
 /* A place for an address: good, bad, and in between. */
@@ -96,6 +98,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_CLASS_STATS, KARENA_IOC_REGISTER, KARENA_IOC_COLLECT,
 		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
 		KARENA_IOC_SHADE, KARENA_IOC_REFILL, KARENA_IOC_FILL, KARENA_IOC_FLUSH,
+		KARENA_IOC_RELEASE, KARENA_IOC_CLONE, KARENA_IOC_GROW,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -117,6 +120,8 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_fill fill;
 		struct karena_flush flush;
 		struct karena_gc_control gc_control;
+		struct karena_release release;
+		struct karena_grow grow;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -145,7 +150,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		for (i = 0; i < 64; i++)
 			((__u64 *)f->scratch)[i] = any_address(f);
 	} else if (cmd == KARENA_IOC_SETUP) {
-		arg.setup.flags = rng_below(&f->rng, 4);
+		arg.setup.flags = rng_below(&f->rng, 5);
 		arg.setup.window = WINDOW;
 		arg.setup.limit = LIMIT;
 	} else if (cmd == KARENA_IOC_REFILL) {
@@ -160,6 +165,12 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.flush.magazine = arg.flush.flags ? 0 :
 				     rng_below(&f->rng, KARENA_NR_MAGAZINES + 1);
 		arg.flush.object = rng_below(&f->rng, 2) ? 0 : any_address(f);
+	} else if (cmd == KARENA_IOC_RELEASE) {
+		arg.release = f->told;
+		arg.release.size = sizeof(arg.release);
+		arg.release.flags = rng_below(&f->rng, 2);
+	} else if (cmd == KARENA_IOC_GROW) {
+		arg.grow.length = rng_below(&f->rng, LIMIT / KARENA_PAGE_SIZE) * KARENA_PAGE_SIZE;
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
@@ -203,8 +214,14 @@ static void one_call(struct fuzzer *f)
 		implausible(f, cmd, words);
 	if (!rng_below(&f->rng, 10))
 		arg = as_ptr(any_address(f));
-	if (!kioctl(fd, cmd, arg) && cmd == KARENA_IOC_SHARE && arg == words)
+	if (kioctl(fd, cmd, arg) || arg != words)
+		return;
+	if (cmd == KARENA_IOC_SHARE)
 		close(((struct karena_share *)words)->fd);
+	if (cmd == KARENA_IOC_CLONE)
+		close(((struct karena_clone *)words)->fd);
+	if (cmd == KARENA_IOC_RELEASE)
+		f->told = *(struct karena_release *)words;
 }
 
 /* New descriptors for old ones; those that were lost by a bad share too. */

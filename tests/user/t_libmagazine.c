@@ -130,6 +130,11 @@ static void take_and_give(struct karena *heap, size_t size, unsigned int n)
 	free(object);
 }
 
+static bool is_near(unsigned int n, unsigned int room)
+{
+	return n + 2 > room && n < room + 2;
+}
+
 /* More and fewer than a magazine has room for, and each number of them around it. */
 static void each_level(void)
 {
@@ -141,7 +146,7 @@ static void each_level(void)
 	for (i = 0; i < SIZES && !tap_failed(); i++) {
 		room = MIB / 8 / sizes[i] < KARENA_MAGAZINE_SLOTS ? MIB / 8 / sizes[i] :
 		       KARENA_MAGAZINE_SLOTS;
-		for (n = 0; n < 3 * room; n += n + 2 > room && n < room + 2 ? 1 : 1 + room / 7)
+		for (n = 0; n < 3 * room; n += is_near(n, room) ? 1 : 1 + room / 7)
 			take_and_give(heap, sizes[i], n);
 	}
 	karena_close(heap);
@@ -225,7 +230,8 @@ static void forged(void)
 	rng_init(&rng, 500);
 	for (i = 0; i < rounds && !tap_failed(); i++) {
 		scribble(heap, &rng);
-		fill.magazine = flush.magazine = rng_below(&rng, KARENA_NR_MAGAZINES + 2);
+		fill.magazine = rng_below(&rng, KARENA_NR_MAGAZINES + 2);
+		flush.magazine = fill.magazine;
 		flush.object = rng_below(&rng, 2) ? 0 : rng_next(&rng);
 		if (rng_below(&rng, 2))
 			kioctl(karena_fd(heap), KARENA_IOC_FILL, &fill);

@@ -37,6 +37,9 @@ union arg {
 	struct karena_refill refill;
 	struct karena_fill fill;
 	struct karena_flush flush;
+	struct karena_release release;
+	struct karena_clone clone;
+	struct karena_grow grow;
 	char bytes[512];
 };
 
@@ -195,6 +198,22 @@ static void valid_flush(union arg *arg)
 	arg->flush.magazine = 5;
 }
 
+static void valid_release(union arg *arg)
+{
+	arg->release.size = sizeof(arg->release);
+}
+
+static void valid_clone(union arg *arg)
+{
+	arg->clone.size = sizeof(arg->clone);
+}
+
+static void valid_grow(union arg *arg)
+{
+	arg->grow.size = sizeof(arg->grow);
+	arg->grow.length = WINDOW / 2;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -234,6 +253,10 @@ static const struct command {
 	{ "refill", KARENA_IOC_REFILL, sizeof(struct karena_refill), valid_refill, true, true },
 	{ "fill", KARENA_IOC_FILL, sizeof(struct karena_fill), valid_fill, true, true },
 	{ "flush", KARENA_IOC_FLUSH, sizeof(struct karena_flush), valid_flush, true, true },
+	{ "release", KARENA_IOC_RELEASE, sizeof(struct karena_release), valid_release, true,
+	  true },
+	{ "clone", KARENA_IOC_CLONE, sizeof(struct karena_clone), valid_clone, true, true },
+	{ "grow", KARENA_IOC_GROW, sizeof(struct karena_grow), valid_grow, false, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -244,6 +267,8 @@ static const struct command *command_of(unsigned long cmd)
 /* A heap that @cmd is for. */
 static bool bench_open(unsigned long cmd)
 {
+	if (cmd == KARENA_IOC_RELEASE || cmd == KARENA_IOC_CLONE || cmd == KARENA_IOC_GROW)
+		return heap_open_private(&bench.heap, WINDOW, MIB);
 	if (cmd == KARENA_IOC_SHADE)
 		return heap_open_with_barrier(&bench.heap, WINDOW, 0);
 	if (cmd == KARENA_IOC_REFILL)
@@ -313,9 +338,11 @@ static const struct spoilt {
 	size_t len;
 	__u64 value;
 } spoilt[] = {
-	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 4 },
+	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 8 },
 	{ "setup: a barrier and no collection", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
 	  KARENA_SETUP_BARRIER },
+	{ "setup: private and collected", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
+	  KARENA_SETUP_PRIVATE | KARENA_SETUP_COLLECT },
 	{ "setup: highest flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
 	  1ULL << 31 },
 	{ "setup: reserved", KARENA_IOC_SETUP, -EINVAL, AT(setup, reserved), 4, 1 },
@@ -452,6 +479,18 @@ static const struct spoilt {
 	{ "flush: behind the last", KARENA_IOC_FLUSH, -EINVAL, AT(flush, magazine), 4,
 	  KARENA_NR_MAGAZINES },
 	{ "flush: reserved", KARENA_IOC_FLUSH, -EINVAL, AT(flush, reserved), 4, 1 },
+	{ "release: unknown flag", KARENA_IOC_RELEASE, -EINVAL, AT(release, flags), 4, 2 },
+	{ "release: what was not told", KARENA_IOC_RELEASE, -EINVAL, AT(release, length), 8,
+	  KARENA_PAGE_SIZE },
+	{ "clone: unknown flag", KARENA_IOC_CLONE, -EINVAL, AT(clone, flags), 4, 1 },
+	{ "clone: reserved", KARENA_IOC_CLONE, -EINVAL, AT(clone, reserved), 4, 1 },
+	{ "grow: unknown flag", KARENA_IOC_GROW, -EINVAL, AT(grow, flags), 4, 1 },
+	{ "grow: part of a page", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
+	  KARENA_PAGE_SIZE / 2 },
+	{ "grow: above the window", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
+	  WINDOW + KARENA_PAGE_SIZE },
+	{ "grow: length that overflows", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
+	  -KARENA_PAGE_SIZE },
 	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
 	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
 	  0xffff888000000000ULL },
@@ -494,6 +533,8 @@ static void accepted(const struct command *c, union arg *arg)
 		return;
 	if (c->cmd == KARENA_IOC_SHARE)
 		close(arg->share.fd);
+	if (c->cmd == KARENA_IOC_CLONE)
+		close(arg->clone.fd);
 	/* a kernel answers with its own size, or leaves the caller's */
 	check(arg->size == c->size || arg->size == c->size + 8);
 }

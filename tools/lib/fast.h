@@ -25,7 +25,7 @@
 
 /* Where the magazines of a heap are; all zero if it has none. */
 struct karena_fast {
-	char *magazines;	/* of CPU 0 */
+	char *volatile magazines;	/* of CPU 0, or NULL */
 	__u64 stride;		/* from one CPU's to the next, in bytes */
 	char *base;		/* of the window */
 	__u64 slots;		/* bytes of the window, in KARENA_SLOT_UNIT */
@@ -42,7 +42,7 @@ static inline unsigned int karena_magazine_for(size_t size)
 	return karena_magazine_big[(size - 1024 + 127) / 128];
 }
 
-/* Bytes of an object of a magazine, or of the span class that has none. */
+/* Bytes of an object of a magazine, or of a class that has none. */
 static inline size_t karena_magazine_bytes(unsigned int number)
 {
 	return karena_class_bytes[(number - 1) / 2];
@@ -54,7 +54,7 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 
 /*
  * A sequence from 1 to 2, aborted at 4 (RSEQ_SIG stands before that); begins with this
- * CPU's magazines.
+ * CPU's magazines, which it asks for each time: malloc.c takes them away for a fork().
  */
 #define KARENA_RSEQ_BEGIN \
 	".pushsection __rseq_cs, \"aw\"\n\t" \
@@ -66,9 +66,12 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 	"leaq 3b(%%rip), %[magazine]\n\t" \
 	"movq %[magazine], %%fs:8(%[rseq])\n" \
 	"1:\n\t" \
+	"movq %[magazines], %[count]\n\t" \
+	"testq %[count], %[count]\n\t" \
+	"jz %l[none]\n\t" \
 	"movslq %%fs:4(%[rseq]), %[magazine]\n\t" \
 	"imulq %[stride], %[magazine]\n\t" \
-	"addq %[magazines], %[magazine]\n\t"
+	"addq %[count], %[magazine]\n\t"
 #define KARENA_RSEQ_END \
 	"2:\n\t" \
 	".pushsection __rseq_failure, \"ax\"\n\t" \
@@ -90,15 +93,16 @@ karena_fast_take(const struct karena_fast *fast, unsigned long number)
 {
 	unsigned long object, magazine, count;
 
-	if (__builtin_expect(!fast->magazines, 0))
+	/* What has none may have no rseq area either. */
+	if (!fast->magazines)
 		return NULL;
 again:
-	__asm__ __volatile__ goto(
-		KARENA_RSEQ_BEGIN
+	/* clang-format off */
+	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN
 		"movl (%[magazine], %[at]), %k[count]\n\t"
 		"subl $1, %k[count]\n\t"
 		"cmpl %[slots], %k[count]\n\t"
-		"jae %l[empty]\n\t"
+		"jae %l[none]\n\t"
 		"leaq (%[magazine], %[at]), %[magazine]\n\t"
 		"movl 8(%[magazine], %[count], 4), %k[object]\n\t"
 		"shlq $4, %[object]\n\t"
@@ -107,13 +111,14 @@ again:
 		KARENA_RSEQ_END
 		: [object] "=&r" (object), [magazine] "=&r" (magazine), [count] "=&r" (count)
 		: [rseq] "r" (fast->rseq), [stride] "rm" (fast->stride),
-		  [magazines] "rm" (fast->magazines), [base] "rm" (fast->base),
+		  [magazines] "m" (fast->magazines), [base] "rm" (fast->base),
 		  [at] "r" (number * sizeof(struct karena_cpu_magazine)),
 		  [slots] "i" (KARENA_MAGAZINE_SLOTS)
 		: "memory", "cc"
-		: again, empty);
+		: again, none);
+	/* clang-format on */
 	return (void *)object;
-empty:
+none:
 	return NULL;
 }
 
@@ -128,31 +133,35 @@ empty:
 static inline __attribute__((__always_inline__)) int
 karena_fast_give(const struct karena_fast *fast, unsigned long number, void *object)
 {
-	unsigned long slot = ((char *)object - fast->base) / KARENA_SLOT_UNIT;
+	unsigned long slot = (unsigned long)((char *)object - fast->base) / KARENA_SLOT_UNIT;
 	unsigned long magazine, count;
 
+	/* As above. */
+	if (!fast->magazines)
+		return 0;
 again:
-	__asm__ __volatile__ goto(
-		KARENA_RSEQ_BEGIN
+	/* clang-format off */
+	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN
 		"leaq (%[magazine], %[at]), %[magazine]\n\t"
 		"movl (%[magazine]), %k[count]\n\t"
 		"cmpl 4(%[magazine]), %k[count]\n\t"
-		"jae %l[full]\n\t"
+		"jae %l[none]\n\t"
 		"cmpl %[mark], %[phase]\n\t"
-		"je %l[full]\n\t"
+		"je %l[none]\n\t"
 		"movl %k[slot], 8(%[magazine], %[count], 4)\n\t"
 		"addl $1, %k[count]\n\t"
 		"movl %k[count], (%[magazine])\n"
 		KARENA_RSEQ_END
 		: [magazine] "=&r" (magazine), [count] "=&r" (count)
 		: [rseq] "r" (fast->rseq), [stride] "rm" (fast->stride),
-		  [magazines] "rm" (fast->magazines), [slot] "r" (slot), "r" (object),
+		  [magazines] "m" (fast->magazines), [slot] "r" (slot), "r" (object),
 		  [at] "r" (number * sizeof(struct karena_cpu_magazine)),
 		  [phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK)
 		: "memory", "cc"
-		: again, full);
+		: again, none);
+	/* clang-format on */
 	return 1;
-full:
+none:
 	return 0;
 }
 

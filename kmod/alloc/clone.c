@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A heap that has the same objects as another one at the same addresses, as far as the
+ * metadata goes; what is in them is up to the backing.
+ *
+ * Spans are looked at one after the other, by their addresses, without stopping anybody:
+ * who wants them all of one moment lets nobody allocate or free meanwhile.  Objects in
+ * magazines of the kernel are free in the clone, as are runs of pages, which it has none.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+#define MOST_OBJECTS	(KARENA_PAGE_SIZE / 8)	/* of a span */
+
+/* What is known of a span. */
+struct picture {
+	unsigned long start;		/* pages */
+	unsigned long npages;
+	size_t large_size;		/* 0 if it is of a class */
+	unsigned int spc;
+	unsigned int live;		/* how many objects */
+	DECLARE_BITMAP(free, MOST_OBJECTS);
+};
+
+static void look_at_objects(const struct karena_span *span, struct picture *picture)
+{
+	u32 i;
+
+	bitmap_zero(picture->free, MOST_OBJECTS);
+	for (i = 0; i < span->nelems; i++) {
+		if (READ_ONCE(span->state[i]) == KARENA_LIVE)
+			picture->live++;
+		else
+			__set_bit(i, picture->free);
+	}
+}
+
+/* The span that begins at a page, if one does. */
+static bool look_at(struct karena_heap *heap, unsigned long page, struct picture *picture)
+{
+	struct karena_span *span;
+
+	picture->live = 0;
+	rcu_read_lock();
+	span = karena_span_at(heap, heap->base + (page << KARENA_PAGE_SHIFT));
+	if (span && span->base == heap->base + (page << KARENA_PAGE_SHIFT) && span->state) {
+		picture->start = page;
+		picture->large_size = span->central ? 0 : span->large_size;
+		picture->npages = span->central ? karena_class_pages[span->central->class] :
+				  span->large_size >> KARENA_PAGE_SHIFT;
+		picture->spc = span->central ? span->central->spc : 0;
+		look_at_objects(span, picture);
+	}
+	rcu_read_unlock();
+	return picture->live;
+}
+
+static void paint_objects(struct karena_span *span, const struct picture *picture)
+{
+	u32 i;
+
+	if (span->central) {
+		bitmap_copy(span->free, picture->free, span->nelems);
+		span->nfree = span->nelems - picture->live;
+	}
+	for (i = 0; i < span->nelems; i++)
+		if (!test_bit(i, picture->free))
+			span->state[i] = KARENA_LIVE;
+}
+
+static int paint(struct karena_heap *heap, const struct picture *picture, struct karena_run *run,
+		 gfp_t gfp)
+{
+	struct karena_central *central = NULL;
+	struct karena_span *span;
+
+	if (!picture->large_size) {
+		central = karena_central_get(heap, picture->spc, gfp);
+		if (!central)
+			return -ENOMEM;
+	}
+	span = karena_span_new(heap, central, central ? central->layout :
+			       &karena_layout_conservative, run, picture->large_size, gfp);
+	if (!span)
+		return -ENOMEM;
+	paint_objects(span, picture);
+	if (central)
+		karena_central_adopt(central, span);
+	else
+		karena_pagemap_set(heap->map, run, span);
+	return 0;
+}
+
+/*
+ * Makes the spans of @from those of @to as well, which is new; @take gives it their pages,
+ * in ascending order.  Sleeps.  What there is after an error goes with the heap.
+ */
+int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
+		      struct karena_run *(*take)(struct karena_heap *to, unsigned long start,
+						 unsigned long npages, gfp_t gfp))
+{
+	struct picture *picture = kmalloc(sizeof(*picture), GFP_KERNEL);
+	gfp_t gfp = GFP_KERNEL | to->gfp;
+	struct karena_run *run;
+	unsigned long page = 0;
+	int err = picture ? 0 : -ENOMEM;
+
+	while (!err && page < from->map->npages) {
+		if (!READ_ONCE(from->map->leaf[page >> KARENA_LEAF_SHIFT])) {
+			page = round_down(page, KARENA_LEAF_PAGES) + KARENA_LEAF_PAGES;
+			continue;
+		}
+		if (!look_at(from, page++, picture))
+			continue;
+		page = picture->start + picture->npages;
+		run = take(to, picture->start, picture->npages, gfp);
+		err = run ? paint(to, picture, run, gfp) : -ENOMEM;
+		if (err && run)
+			karena_mheap_free(to, run);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	kfree(picture);
+	return err;
+}

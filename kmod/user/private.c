@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Private heaps: the window is ordinary memory of one process, which has mapped it there
+ * itself, and the kernel has what is known of its objects only.  So memory is what it is
+ * for any program (copied on write by fork(), in huge pages, swapped, dumped), and none
+ * of it is ever looked at from here.
+ *
+ * Bare are pages that the program has not touched, or has given back: they read as zero.
+ * The process maps it bit by bit and tells how far (KARENA_IOC_GROW).  What is free in the
+ * heap stays its own until it asks what to give back, and says that it has
+ * (KARENA_IOC_RELEASE): one run at a time, which nobody can have meanwhile.
+ *
+ * After fork() the child's memory is as its parent's was, and so has to be its heap: a
+ * clone, made before by who is about to fork and lets nobody else allocate until then.
+ */
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+
+#include "user.h"
+
+static struct karena_run *private_grow(struct karena_heap *heap, unsigned long n, gfp_t gfp)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	struct karena_run *run;
+
+	if (karena_mheap_charge(heap, n))
+		return NULL;
+	run = karena_bare_take(uh, n, gfp);
+	if (run && !karena_window_map(uh, run, gfp)) {
+		run->zeroed = true;
+		return run;
+	}
+	if (run)
+		karena_bare_put(uh, run);
+	karena_mheap_uncharge(heap, n);
+	return NULL;
+}
+
+static void private_release(struct karena_heap *heap, struct karena_run *run)
+{
+	karena_mheap_uncharge(heap, run->npages);
+	karena_bare_put(to_uheap(heap), run);
+}
+
+/* Objects are not to be had from here: who takes one clears it. */
+static void private_clear(struct karena_heap *heap, unsigned long addr, size_t size)
+{
+}
+
+const struct karena_backing karena_private_backing = {
+	.by_program = true,
+	.grow = private_grow,
+	.release = private_release,
+	.publish = karena_control_publish,
+	.clear = private_clear,
+	.destroy = karena_window_destroy,
+};
+
+/* The window's first @npages are there. */
+static int grow_to(struct karena_uheap *uh, unsigned long npages)
+{
+	struct karena_run *run = karena_run_new(0, 0, GFP_KERNEL | uh->heap.gfp);
+
+	if (!run)
+		return -ENOMEM;
+	spin_lock_irq(&uh->heap.lock);
+	if (npages > uh->grown) {
+		run->start = uh->grown;
+		run->npages = npages - uh->grown;
+		karena_runs_insert(&uh->bare, run);
+		uh->grown = npages;
+		run = NULL;
+	}
+	spin_unlock_irq(&uh->heap.lock);
+	karena_run_delete(run);
+	return 0;
+}
+
+int karena_do_grow(struct karena_uheap *uh, struct karena_grow *req)
+{
+	if (req->flags || !uh->private || req->length % KARENA_PAGE_SIZE ||
+	    req->length >> KARENA_PAGE_SHIFT > uh->npages)
+		return -EINVAL;
+	return grow_to(uh, req->length >> KARENA_PAGE_SHIFT);
+}
+
+/* What has been given back becomes bare; -EINVAL if it was not asked for. */
+static int take_leaving(struct karena_uheap *uh, const struct karena_release *req)
+{
+	struct karena_run *run = uh->leaving;
+
+	if (!req->length)
+		return 0;
+	if (!run || req->start != uh->heap.base + (run->start << KARENA_PAGE_SHIFT) ||
+	    req->length != run->npages << KARENA_PAGE_SHIFT)
+		return -EINVAL;
+	uh->leaving = NULL;
+	karena_bare_put(uh, run);
+	return 0;
+}
+
+/* What is to be given back next, unless somebody else is at it. */
+static void tell_leaving(struct karena_uheap *uh, struct karena_release *req)
+{
+	req->start = 0;
+	req->length = 0;
+	if (uh->leaving)
+		return;
+	uh->leaving = karena_mheap_take_surplus(&uh->heap, req->flags & KARENA_RELEASE_ALL);
+	if (!uh->leaving)
+		return;
+	karena_mheap_uncharge(&uh->heap, uh->leaving->npages);
+	req->start = uh->heap.base + (uh->leaving->start << KARENA_PAGE_SHIFT);
+	req->length = uh->leaving->npages << KARENA_PAGE_SHIFT;
+}
+
+int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
+		      struct karena_release __user *ureq)
+{
+	int err;
+
+	if (req->flags & ~KARENA_RELEASE_ALL || !uh->private)
+		return -EINVAL;
+	/* Nobody could give back what cannot be told. */
+	if (put_user(req->length, &ureq->length))
+		return -EFAULT;
+	if (req->flags & KARENA_RELEASE_ALL && !req->length)
+		karena_reclaim(&uh->heap);
+	mutex_lock(&uh->leaving_lock);
+	err = take_leaving(uh, req);
+	if (!err)
+		tell_leaving(uh, req);
+	mutex_unlock(&uh->leaving_lock);
+	return err;
+}
+
+/* --- clones --- */
+
+/* The bare pages from @start on, of which all that are left are in one piece; or NULL. */
+static struct karena_run *split_bare(struct karena_uheap *uh, unsigned long start, gfp_t gfp)
+{
+	struct karena_run *rest, *before;
+
+	spin_lock_irq(&uh->heap.lock);
+	rest = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL);
+	spin_unlock_irq(&uh->heap.lock);
+	if (!rest || start == rest->start)
+		return rest;
+	before = start > rest->start ? karena_run_new(rest->start, start - rest->start, gfp) : NULL;
+	if (!before) {
+		karena_bare_put(uh, rest);
+		return NULL;
+	}
+	rest->start += before->npages;
+	rest->npages -= before->npages;
+	karena_bare_put(uh, before);
+	return rest;
+}
+
+/* Pages of a clone, asked for in ascending order. */
+static struct karena_run *take_next(struct karena_heap *heap, unsigned long start,
+				    unsigned long npages, gfp_t gfp)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	struct karena_run *run, *rest;
+
+	if (karena_mheap_charge(heap, npages))
+		return NULL;
+	run = karena_run_new(start, npages, gfp);
+	rest = run ? split_bare(uh, start, gfp) : NULL;
+	if (!rest || rest->npages <= npages || karena_window_map(uh, run, gfp)) {
+		if (rest)
+			karena_bare_put(uh, rest);
+		karena_run_delete(run);
+		karena_mheap_uncharge(heap, npages);
+		return NULL;
+	}
+	rest->start += npages;
+	rest->npages -= npages;
+	karena_bare_put(uh, rest);
+	return run;
+}
+
+static void free_in_clone(void *arg, unsigned long addr)
+{
+	struct karena_uheap *clone = arg;
+	u64 at = addr;
+
+	if (karena_in_window(clone, &at))
+		karena_free_addr(&clone->heap, at);
+}
+
+static struct karena_uheap *make_clone(struct karena_uheap *uh)
+{
+	struct karena_setup setup = {
+		.flags = KARENA_SETUP_PRIVATE,
+		.window = (u64)uh->npages << KARENA_PAGE_SHIFT,
+		.limit = (u64)uh->heap.limit << KARENA_PAGE_SHIFT,
+	};
+	struct karena_uheap *clone;
+	int err;
+
+	strscpy(setup.name, uh->heap.name, sizeof(setup.name));
+	clone = karena_uheap_create(&setup, uh);
+	if (IS_ERR(clone))
+		return clone;
+	err = grow_to(clone, READ_ONCE(uh->grown));
+	if (!err)
+		err = karena_heap_clone(&clone->heap, &uh->heap, take_next);
+	if (err) {
+		karena_heap_put(&clone->heap);
+		return ERR_PTR(err);
+	}
+	/* What is in magazines of programs they have not got. */
+	mutex_lock(&uh->inflight_lock);
+	karena_magazines_visit(uh, free_in_clone, clone);
+	mutex_unlock(&uh->inflight_lock);
+	return clone;
+}
+
+int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
+		    struct karena_clone __user *ureq)
+{
+	struct karena_uheap *clone;
+	int err;
+
+	if (req->flags || req->reserved || !uh->private)
+		return -EINVAL;
+	clone = make_clone(uh);
+	if (IS_ERR(clone))
+		return PTR_ERR(clone);
+	err = karena_file_give(clone, O_RDWR, &req->fd, &ureq->fd);
+	karena_heap_put(&clone->heap);
+	return err;
+}
