@@ -26,7 +26,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 # Folders of user programs, in the order in which they need each other.
-TOOLS	:= $(foreach d,lib karenactl demo,$(if $(wildcard $(TOP)/tools/$d/Makefile),tools/$d))
+TOOLS	:= $(foreach d,lib malloc karenactl demo,$(if $(wildcard $(TOP)/tools/$d/Makefile),tools/$d))
 TESTS	:= $(patsubst %/Makefile,%,$(wildcard tests/user/Makefile))
 # Those that are linked with the library.
 TESTS_LIB := $(if $(wildcard tests/user/t_lib.c),lib)

@@ -14,6 +14,7 @@
 #   kunit       KUnit on UML, with KASAN and lockdep, and with KCSAN
 #   torture     the collector against models and large graphs, on all kernels
 #   user        the user-space tests, on what users run and on the detectors
+#   programs    real programs with malloc from karena, on Debian's 6.1 and 6.12
 #   tools       library, tool and demo, on Debian's 6.1
 #   planted     bugs that show each detector, and this harness, alive
 #
@@ -30,6 +31,7 @@ results=$KARENA_BUILD/vm/results
 vm=$KARENA_VM
 all_kernels='uml uml-debug kcsan stock-6.1 stock-6.12'
 kunit_machines='uml uml-debug kcsan'
+program_machines='stock-6.1 stock-6.12'
 user_machines='stock-6.1 stock-6.12 uml-debug'
 # With a module that can be told to have bugs: see build.sh.
 planted_machines='stock-6.1-planted stock-6.12-planted'
@@ -150,6 +152,10 @@ user() {
 	fi
 	machine "$kernel-user" "$kernel" --memory 2G --timeout "$limit" \
 		-- "$vm/guest.sh" user "${programs[@]}"
+}
+
+programs() {
+	machine "$1-programs" "$1" --memory 2G --timeout "$limit" -- "$vm/guest.sh" programs
 }
 
 tools() {
@@ -302,6 +308,14 @@ stage_user() {
 	done
 }
 
+stage_programs() {
+	local kernel
+	[ $mode != quick ] || return 0
+	for kernel in $program_machines; do
+		job "programs-$kernel" programs "$kernel"
+	done
+}
+
 stage_tools() {
 	[ $mode = quick ] || job tools-stock-6.1 tools stock-6.1
 }
@@ -354,7 +368,7 @@ flock -n 8 || die "another check is at work in $KARENA_BUILD; KARENA_BUILD=... f
 rm -rf "$results"
 mkdir -p "$results" "$KARENA_BUILD/vm/logs"
 echo "# seed $KARENA_SEED: make check SEED=$KARENA_SEED repeats this run"
-[ $# -gt 0 ] || set -- build user tools kunit torture planted lint
+[ $# -gt 0 ] || set -- build user programs tools kunit torture planted lint
 for stage in "$@"; do
 	"stage_$stage"
 done

@@ -8,6 +8,7 @@
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
 #   guest.sh bench user-gc      load the module, run the programs: a line for each run
+#   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh controls           load the module, run user-space tests with bugs in it
 #   guest.sh load MODULE...     load planted modules, whatever comes of it
@@ -161,6 +162,7 @@ bench)	case $1 in
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;
+programs) load "$KARENA_KO" && run_program programs tests/programs/run.sh "$@" && rmmod karena ;;
 tools)	tools ;;
 controls) controls ;;
 load)	for module in "$@"; do load "$KARENA_MODULES/$module"; done; true ;;

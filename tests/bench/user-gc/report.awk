@@ -202,8 +202,8 @@ function walk(name, barrier, words, target,    run, i, ratio)
 	# Where the graph is in memory makes more of a difference: each run by itself.
 	for (i = 1; i <= runs[run]; i++)
 		if (value[run, "marking_ps", i] > 0)
-			value[run, "ratio", i] = value[run, "idle_ps", i] /
-						 value[run, "marking_ps", i]
+			value[run, "ratio", i] = \
+				value[run, "idle_ps", i] / value[run, "marking_ps", i]
 	ratio = median(run, "ratio")
 	printf "%s, %s, a step: %.0f ns, %.0f before it marks, %.0f while it does: %.2f", name,
 	       words, median(run, "idle_ps") / 1000, median(run, "begin_ps") / 1000,

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
+/*
+ * libkarena-malloc, where the heap comes from and where it goes.
+ *
+ * It is made when the first object is asked for.  Whoever asks meanwhile, this thread
+ * too, is served by glibc, as are all where there is no /dev/karena; free() tells objects
+ * apart by their addresses.
+ *
+ * Windows of heaps that this process has lost - it was made by a clone() that ran no
+ * handler, or has closed a descriptor that it did not know of - stay: their objects can
+ * be used, but not freed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/membarrier.h>
+
+#include "internal.h"
+
+#define LEAST_WINDOW	(1UL << 32)
+#define MOST_WINDOW	(1UL << 36)
+#define TRIES		4
+#define MOST_WINDOWS	16
+#define HIGHEST_FD	1023
+
+struct window {
+	char *base;
+	size_t size;
+};
+
+static struct state none;
+struct state *karena_state = &none;
+static int busy;			/* somebody makes a heap */
+static struct window windows[MOST_WINDOWS];
+static int nr_windows;
+
+void karena_close_fd(int fd)
+{
+	syscall(SYS_close, fd);
+}
+
+/* Out of the way of programs that count on their numbers; the same one if there is none. */
+int karena_high_fd(int fd)
+{
+	struct rlimit limit;
+	int high, most = HIGHEST_FD;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur <= HIGHEST_FD)
+		most = limit.rlim_cur - 1;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, most * 7 / 8);
+	if (high < 0)
+		return fd;
+	karena_close_fd(fd);
+	return high;
+}
+
+/* Whether the descriptor is the heap's still; the program may have closed it. */
+int karena_owns_fd(const struct state *state)
+{
+	struct karena_heap_info info = { .size = sizeof(info) };
+
+	return !ioctl(state->fd, KARENA_IOC_HEAP_INFO, &info) && info.id == state->id;
+}
+
+/* In bytes: some times what can be used of it, as addresses cost nothing. */
+static size_t window_size(void)
+{
+	size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), size;
+
+	for (size = LEAST_WINDOW; size < MOST_WINDOW && size < 2 * memory; size *= 2)
+		;
+	return size;
+}
+
+static int open_device(void)
+{
+	const char *path = secure_getenv("KARENA_DEVICE");
+	/* Not open(2), nor close(2) above, where a thread may be cancelled. */
+	int fd = syscall(SYS_openat, AT_FDCWD, path && *path ? path : "/dev/karena",
+			 O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? fd : karena_high_fd(fd);
+}
+
+/* glibc 2.35 registers threads for it; this may run with an older one. */
+#pragma weak __rseq_size
+#pragma weak __rseq_offset
+
+/* Whether all threads can be kept out of the magazines for a fork(). */
+static int has_rseq(void)
+{
+	return &__rseq_size && __rseq_size &&
+	       !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
+}
+
+static int map_control(struct state *state)
+{
+	void *at = mmap(NULL, state->control_size, PROT_READ, MAP_SHARED, state->fd,
+			KARENA_OFF_CONTROL);
+
+	if (at == MAP_FAILED)
+		return -1;
+	state->control = at;
+	return 0;
+}
+
+/* The magazines of CPUs; NULL if they cannot be had. */
+static char *map_magazines(const struct state *state)
+{
+	char *at;
+
+	if (!state->control->magazines_size || !has_rseq())
+		return NULL;
+	at = mmap(NULL, state->control->magazines_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  state->fd, KARENA_OFF_MAGAZINES);
+	if (at == MAP_FAILED)
+		return NULL;
+	return at + KARENA_NO_CPUS * state->control->magazines_stride;
+}
+
+static void unmap_magazines(const struct state *state, char *magazines)
+{
+	if (magazines)
+		munmap(magazines - KARENA_NO_CPUS * state->fast.stride,
+		       state->control->magazines_size);
+}
+
+/* Only what is written there is memory. */
+static int map_large(struct state *state)
+{
+	size_t size = state->window / KARENA_PAGE_SIZE * sizeof(*state->large);
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return -1;
+	state->large = at;
+	return 0;
+}
+
+/* All that others look at, of a heap whose window is there. */
+static int map_rest(struct state *state, char *base)
+{
+	const struct karena_control *control;
+
+	if (map_control(state))
+		return -1;
+	control = state->control;
+	state->fast = (struct karena_fast) {
+		.stride = control->magazines_stride,
+		.base = base,
+		.slots = state->window / KARENA_SLOT_UNIT,
+		.map = (const void *)((const char *)control + control->map_offset),
+		.phase = &control->phase,
+		.rseq = &__rseq_offset ? __rseq_offset : 0,
+	};
+	state->fast.magazines = map_magazines(state);
+	return 0;
+}
+
+static int map_window(const struct state *state, char *base)
+{
+	/* Nothing is locked, counted or dumped before it is used. */
+	char *at = mmap(base, state->window, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == base)
+		return 0;
+	if (at != MAP_FAILED)
+		munmap(at, state->window);
+	return -1;
+}
+
+static int make_heap(struct state *state)
+{
+	struct karena_setup setup = {
+		.size = sizeof(setup),
+		.flags = KARENA_SETUP_PRIVATE,
+		.window = window_size(),
+		.name = "malloc",
+	};
+	char *base;
+
+	if (ioctl(state->fd, KARENA_IOC_SETUP, &setup) || !setup.control_size)
+		return -1;
+	base = (char *)(uintptr_t)setup.base;
+	state->id = setup.id;
+	state->window = setup.window;
+	state->control_size = setup.control_size;
+	if (map_window(state, base))
+		return -1;
+	if (!map_large(state) && !map_rest(state, base))
+		return 0;
+	munmap(base, state->window);
+	return -1;
+}
+
+/* Where the heap is may be taken by then: another one is elsewhere. */
+static int open_heap(struct state *state)
+{
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		state->fd = open_device();
+		if (state->fd < 0)
+			return -1;
+		if (!make_heap(state))
+			return 0;
+		karena_close_fd(state->fd);
+	}
+	return -1;
+}
+
+static struct state *new_state(void)
+{
+	struct state *state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (state == MAP_FAILED)
+		return NULL;
+	if (!madvise(state, sizeof(*state), MADV_WIPEONFORK)) {
+		gate_init(&state->gate);
+		return state;
+	}
+	munmap(state, sizeof(*state));
+	return NULL;
+}
+
+static int make_state(void)
+{
+	struct state *state = nr_windows < MOST_WINDOWS ? new_state() : NULL;
+
+	if (!state || karena_fork_init() || open_heap(state)) {
+		if (state)
+			munmap(state, sizeof(*state));
+		karena_state->phase = PHASE_FAILED;
+		return 0;
+	}
+	windows[nr_windows].base = state->fast.base;
+	windows[nr_windows].size = state->window;
+	__atomic_store_n(&nr_windows, nr_windows + 1, __ATOMIC_RELEASE);
+	state->phase = PHASE_READY;
+	__atomic_store_n(&karena_state, state, __ATOMIC_RELEASE);
+	return 1;
+}
+
+/* Makes a heap, if none has been tried; whether there is one. */
+int karena_set_up(void)
+{
+	int saved = errno, done;
+
+	if (karena_state->phase == PHASE_FAILED ||
+	    __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+		return 0;
+	done = karena_state->phase == PHASE_READY || make_state();
+	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+	errno = saved;
+	return done;
+}
+
+/* The heap does not answer any more: its descriptor is gone, or is another's. */
+void karena_lost(struct state *state)
+{
+	enum phase ready = PHASE_READY;
+
+	state->fast.magazines = NULL;
+	__atomic_compare_exchange_n(&state->phase, &ready, PHASE_NONE, 0, __ATOMIC_ACQ_REL,
+				    __ATOMIC_RELAXED);
+}
+
+/* The state of a child: what @before was, where that was, with @fd for its descriptor. */
+static int adopt(struct state *state, const struct state *before, int fd)
+{
+	struct karena_heap_info info = { .size = sizeof(info) };
+
+	unmap_magazines(before, before->fast.magazines);
+	munmap((void *)before->control, before->control_size);
+	if (fd < 0 || ioctl(fd, KARENA_IOC_HEAP_INFO, &info))
+		return -1;
+	state->fd = fd;
+	state->id = info.id;
+	state->window = before->window;
+	state->grown = before->grown;
+	state->large = before->large;
+	state->control_size = before->control_size;
+	if (map_rest(state, before->fast.base))
+		return -1;
+	state->phase = PHASE_READY;
+	return 0;
+}
+
+/*
+ * In a child after fork(), of which @fd is the clone of the heap of @before, if there was
+ * one.  Without, its parent's objects are those of a lost heap.
+ */
+int karena_child(const struct state *before, int fd)
+{
+	__atomic_store_n(&busy, 0, __ATOMIC_RELAXED);
+	gate_init(&karena_state->gate);
+	return before ? adopt(karena_state, before, fd) : -1;
+}
+
+/* Whether an object is of a heap that was lost, and how many bytes there are behind it. */
+int karena_is_foreign(const void *object, size_t *left)
+{
+	int i, nr = __atomic_load_n(&nr_windows, __ATOMIC_ACQUIRE);
+	size_t offset;
+
+	for (i = 0; i < nr; i++) {
+		offset = (const char *)object - windows[i].base;
+		if (offset < windows[i].size) {
+			*left = windows[i].size - offset;
+			return 1;
+		}
+	}
+	return 0;
+}
