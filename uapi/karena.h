@@ -598,8 +598,9 @@ KARENA_ASSERT(sizeof(struct karena_flush) == 32);
  * itself at karena_setup.base (MAP_PRIVATE | MAP_ANONYMOUS) as it grows; the kernel never
  * touches it.  Before the first call, and where what there is does not suffice, to
  * allocate fails with ENOMEM.  KARENA_ALLOC_NOZERO changes nothing there: memory that is
- * new, or has been given back, is zero, any other is as it was.  It counts neither for
- * the user nor for the control group but as memory of the process.
+ * new, or has been given back, is zero, any other is as it was; in a clone, what was free
+ * in the heap that it was made of is as it was there.  It counts as memory of the process;
+ * for the user only a quarter of it does, for what the kernel knows of it.
  *
  * Errors: EBADF, ENXIO; EINVAL also if the heap is not private; ENOMEM.
  */

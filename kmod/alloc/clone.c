@@ -109,6 +109,12 @@ int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
 	int err = picture ? 0 : -ENOMEM;
 
 	while (!err && page < from->map->npages) {
+		if (page % KARENA_LEAF_PAGES == 0)
+			cond_resched();
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
 		if (!READ_ONCE(from->map->leaf[page >> KARENA_LEAF_SHIFT])) {
 			page = round_down(page, KARENA_LEAF_PAGES) + KARENA_LEAF_PAGES;
 			continue;
@@ -120,8 +126,6 @@ int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
 		err = run ? paint(to, picture, run, gfp) : -ENOMEM;
 		if (err && run)
 			karena_mheap_free(to, run);
-		if (fatal_signal_pending(current))
-			err = -EINTR;
 		cond_resched();
 	}
 	kfree(picture);

@@ -19,6 +19,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -177,7 +178,7 @@ static unsigned int free_list(struct karena_uheap *uh, const struct karena_infli
 /* Empties it into the heap, but for @keep objects; how many of it were none. */
 static unsigned int flush(struct karena_uheap *uh, unsigned int number, unsigned int keep)
 {
-	unsigned int most = room_of(number), wrong = 0;
+	unsigned int most = room_of(number), left = most, wrong = 0;
 	struct karena_inflight list = {};
 	unsigned long few[FEW], *addrs;
 
@@ -188,10 +189,13 @@ static unsigned int flush(struct karena_uheap *uh, unsigned int number, unsigned
 		most = FEW;
 	list.addrs = addrs ?: few;
 	karena_inflight_add(uh, &list);
+	/* Not more than it has room for: a program could fill it as fast as this empties it. */
 	do {
-		take_to_list(uh, number, keep, &list, addrs ?: few, most);
+		take_to_list(uh, number, keep, &list, addrs ?: few, min(most, left));
 		wrong += free_list(uh, &list);
-	} while (list.nr);
+		left -= list.nr;
+		cond_resched();
+	} while (list.nr && left);
 	karena_inflight_del(uh, &list);
 	kfree(addrs);
 	return wrong;
@@ -366,12 +370,20 @@ static int fill(struct karena_uheap *uh, struct karena_central *central, struct 
 	return err;
 }
 
+/* A number that a program gave; 0, which no magazine has, if it is none. */
+static unsigned int bounded(unsigned int number)
+{
+	return number < KARENA_NR_MAGAZINES ? array_index_nospec(number, KARENA_NR_MAGAZINES) : 0;
+}
+
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq)
 {
-	unsigned int room = room_of(req->magazine);
 	struct karena_central *central;
+	unsigned int room;
 
+	req->magazine = bounded(req->magazine);
+	room = room_of(req->magazine);
 	if (req->flags || !room || !uh->magazines.size)
 		return -EINVAL;
 	central = karena_central_get(&uh->heap, req->magazine - 1, GFP_KERNEL | uh->heap.gfp);
@@ -387,7 +399,7 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 /* One object and half of a magazine, or all magazines. */
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 {
-	unsigned int room = room_of(req->magazine);
+	unsigned int room;
 
 	if (req->flags & ~KARENA_FLUSH_ALL || req->reserved || !uh->magazines.size)
 		return -EINVAL;
@@ -397,6 +409,8 @@ int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 		req->rejected = max(karena_magazines_drain(uh), 0L);
 		return 0;
 	}
+	req->magazine = bounded(req->magazine);
+	room = room_of(req->magazine);
 	if (!room)
 		return -EINVAL;
 	req->rejected = flush(uh, req->magazine, room / 2);

@@ -42,6 +42,34 @@ static void private_release(struct karena_heap *heap, struct karena_run *run)
 	karena_bare_put(to_uheap(heap), run);
 }
 
+/*
+ * The user is charged for what the kernel knows of each page, at most about a quarter of
+ * it: in all as many quarters as there are pages.
+ */
+#define META_SHARE	4
+
+static int private_charge(struct karena_heap *heap, unsigned long n)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long now = atomic_long_add_return(n, &uh->spanned);
+	unsigned long some = now / META_SHARE - (now - n) / META_SHARE;
+
+	if (!some || !karena_user_charge(uh->user, some))
+		return 0;
+	/* Others may have come between: what they have been charged for counts. */
+	now = atomic_long_sub_return(n, &uh->spanned);
+	karena_user_uncharge(uh->user, (now + n) / META_SHARE - now / META_SHARE - some);
+	return -ENOMEM;
+}
+
+static void private_uncharge(struct karena_heap *heap, unsigned long n)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long now = atomic_long_sub_return(n, &uh->spanned);
+
+	karena_user_uncharge(uh->user, (now + n) / META_SHARE - now / META_SHARE);
+}
+
 /* Objects are not to be had from here: who takes one clears it. */
 static void private_clear(struct karena_heap *heap, unsigned long addr, size_t size)
 {
@@ -53,6 +81,8 @@ const struct karena_backing karena_private_backing = {
 	.release = private_release,
 	.publish = karena_control_publish,
 	.clear = private_clear,
+	.charge = private_charge,
+	.uncharge = private_uncharge,
 	.destroy = karena_window_destroy,
 };
 
@@ -136,25 +166,43 @@ int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
 
 /* --- clones --- */
 
-/* The bare pages from @start on, of which all that are left are in one piece; or NULL. */
-static struct karena_run *split_bare(struct karena_uheap *uh, unsigned long start, gfp_t gfp)
+/* Puts back what of @rest is before or behind a run; -ENOMEM leaves all of it there. */
+static int cut_out(struct karena_uheap *uh, struct karena_run *rest, const struct karena_run *run)
 {
-	struct karena_run *rest, *before;
+	unsigned long offset = run->start - rest->start;
+	struct karena_run *before = NULL;
+
+	/* Whoever changes the heap meanwhile may have led us anywhere. */
+	if (run->start < rest->start || offset > rest->npages ||
+	    run->npages > rest->npages - offset)
+		goto fail;
+	if (offset) {
+		before = karena_run_new(rest->start, offset, GFP_KERNEL | uh->heap.gfp);
+		if (!before)
+			goto fail;
+		karena_bare_put(uh, before);
+	}
+	rest->start = run->start + run->npages;
+	rest->npages -= offset + run->npages;
+	if (rest->npages)
+		karena_bare_put(uh, rest);
+	else
+		karena_run_delete(rest);
+	return 0;
+fail:
+	karena_bare_put(uh, rest);
+	return -ENOMEM;
+}
+
+/* Out of the last bare pages, which in ascending order are all behind those taken before. */
+static int take_bare_run(struct karena_uheap *uh, const struct karena_run *run)
+{
+	struct karena_run *rest;
 
 	spin_lock_irq(&uh->heap.lock);
 	rest = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL);
 	spin_unlock_irq(&uh->heap.lock);
-	if (!rest || start == rest->start)
-		return rest;
-	before = start > rest->start ? karena_run_new(rest->start, start - rest->start, gfp) : NULL;
-	if (!before) {
-		karena_bare_put(uh, rest);
-		return NULL;
-	}
-	rest->start += before->npages;
-	rest->npages -= before->npages;
-	karena_bare_put(uh, before);
-	return rest;
+	return rest ? cut_out(uh, rest, run) : -ENOMEM;
 }
 
 /* Pages of a clone, asked for in ascending order. */
@@ -162,23 +210,21 @@ static struct karena_run *take_next(struct karena_heap *heap, unsigned long star
 				    unsigned long npages, gfp_t gfp)
 {
 	struct karena_uheap *uh = to_uheap(heap);
-	struct karena_run *run, *rest;
+	struct karena_run *run;
 
 	if (karena_mheap_charge(heap, npages))
 		return NULL;
 	run = karena_run_new(start, npages, gfp);
-	rest = run ? split_bare(uh, start, gfp) : NULL;
-	if (!rest || rest->npages <= npages || karena_window_map(uh, run, gfp)) {
-		if (rest)
-			karena_bare_put(uh, rest);
-		karena_run_delete(run);
-		karena_mheap_uncharge(heap, npages);
-		return NULL;
-	}
-	rest->start += npages;
-	rest->npages -= npages;
-	karena_bare_put(uh, rest);
-	return run;
+	if (!run || take_bare_run(uh, run))
+		goto fail;
+	if (!karena_window_map(uh, run, gfp))
+		return run;
+	karena_bare_put(uh, run);
+	run = NULL;
+fail:
+	karena_run_delete(run);
+	karena_mheap_uncharge(heap, npages);
+	return NULL;
 }
 
 static void free_in_clone(void *arg, unsigned long addr)

@@ -103,6 +103,7 @@ struct karena_uheap {
 
 	bool placed;			/* no other window is where this one is */
 	bool private;			/* its memory is the program's: private.c */
+	atomic_long_t spanned;		/* pages of it that the user is charged for */
 	unsigned long grown;		/* which pages of it there are; heap.lock */
 	struct karena_run *leaving;	/* which it gives back; leaving_lock */
 	struct mutex leaving_lock;

@@ -196,6 +196,9 @@ static void case_too_large(void)
 	check(!hide(realloc(hide(object), most)) && errno == ENOMEM);
 	errno = 0;
 	check(!hide(reallocarray(hide(object), most / 4, 5)) && errno == ENOMEM);
+	/* An eighth more is next to nothing. */
+	errno = 0;
+	check(!hide(realloc(hide(object), most / 9 * 8 + 8)) && errno == ENOMEM);
 	errno = 0;
 	check(!hide(pvalloc(most)) && errno == ENOMEM);
 	errno = 0;

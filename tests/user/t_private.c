@@ -301,6 +301,73 @@ static void counts(void)
 	check(write_text(path, "4096"));
 }
 
+/* Whatever others do meanwhile, the clone is a heap. */
+static void change(void *arg)
+{
+	struct heap *heap = arg;
+	__u64 grown = MIB, addrs[8];
+	struct rng rng;
+	unsigned int i, steps = tap_count(3000, 100000);
+
+	rng_init(&rng, 7);
+	for (i = 0; i < steps; i++) {
+		struct karena_release req = { .size = sizeof(req), .flags = 1 };
+		__u64 size = 1 + rng_below(&rng, 200000);
+
+		if (heap_alloc(heap->fd, size, 0, 8, addrs)) {
+			if (grown < WINDOW / 2)
+				grown += 64 * KARENA_PAGE_SIZE;
+			heap_grow(heap->fd, grown);
+			kioctl(heap->fd, KARENA_IOC_RELEASE, &req);
+			if (req.length)
+				kioctl(heap->fd, KARENA_IOC_RELEASE, &req);
+		} else {
+			give(heap->fd, addrs, 1 + rng_below(&rng, 7));
+		}
+	}
+}
+
+static void cloned_meanwhile(void)
+{
+	struct karena_clone req;
+	struct heap heap;
+	__u64 addrs[64];
+	unsigned int i, n;
+	pid_t pid;
+
+	if (!heap_open_private(&heap, WINDOW, MIB))
+		return;
+	pid = tap_fork(change, &heap);
+	for (n = 0; n < 200; n++) {
+		req = (struct karena_clone){ .size = sizeof(req) };
+		if (kioctl(heap.fd, KARENA_IOC_CLONE, &req))
+			continue;
+		heap_grow(req.fd, WINDOW);
+		for (i = 0; i < 64; i++)
+			heap_alloc(req.fd, 1 + i * 1000, 0, 1, &addrs[i]);
+		close(req.fd);
+	}
+	tap_join(pid);
+	heap_close(&heap);
+}
+
+/* A span that ends where the memory does. */
+static void to_the_last_page(void)
+{
+	struct heap heap;
+	__u64 addr;
+	int fd;
+
+	if (!heap_open_private(&heap, WINDOW, MIB))
+		return;
+	check_ret(heap_alloc(heap.fd, MIB, 0, 1, &addr), 0);
+	fd = clone_of(&heap);
+	check_eq(heap_usable(fd, addr), MIB);
+	check_ret(heap_alloc(fd, 64, 0, 1, &addr), -ENOMEM);
+	close(fd);
+	heap_close(&heap);
+}
+
 static const struct tap_case cases[] = {
 	{ "nothing before it is told", nothing_before_grow },
 	{ "neither types nor references nor mapping", only_what_it_is_for },
@@ -309,6 +376,8 @@ static const struct tap_case cases[] = {
 	{ "a clone has the same objects", has_the_same },
 	{ "a clone has nothing in magazines", without_magazines },
 	{ "a clone has the same memory", has_the_same_limit },
+	{ "a clone of memory that is all in use", to_the_last_page },
+	{ "a clone of a heap that changes", cloned_meanwhile },
 	{ "a user has so many", counts },
 };
 

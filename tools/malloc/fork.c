@@ -19,19 +19,11 @@
 
 __thread int karena_forking INITIAL_EXEC;
 
-/* Of who forks: nobody else is there meanwhile. */
+/* Of who has closed the gate, and is in nobody else's way. */
 static struct state before;
 static struct state *closed;		/* which one; NULL if none */
 static int clone_fd = -1;
-
-static void make_clone(void)
-{
-	struct karena_clone args = { .size = sizeof(args) };
-
-	clone_fd = -1;
-	if (!ioctl(before.fd, KARENA_IOC_CLONE, &args))
-		clone_fd = karena_high_fd(args.fd);
-}
+static volatile int changes, making;	/* by who forks, its signal handlers among them */
 
 static void drop_clone(void)
 {
@@ -40,14 +32,30 @@ static void drop_clone(void)
 	clone_fd = -1;
 }
 
+static void make_clone(void)
+{
+	struct karena_clone args = { .size = sizeof(args) };
+	int seen;
+
+	making = 1;
+	do {
+		seen = changes;
+		drop_clone();
+		before.grown = closed->grown;
+		if (!ioctl(before.fd, KARENA_IOC_CLONE, &args))
+			clone_fd = karena_high_fd(args.fd);
+	} while (seen != changes);
+	making = 0;
+}
+
 /* Who forks has changed the heap. */
 void karena_fork_changed(void)
 {
-	if (!closed)
+	if (karena_forking < 2)
 		return;
-	drop_clone();
-	before.grown = closed->grown;
-	make_clone();
+	changes++;
+	if (!making)
+		make_clone();
 }
 
 static void take_magazines(struct state *state)
@@ -70,6 +78,8 @@ static void prepare(void)
 	karena_shared_flush(state);
 	if (before.fast.magazines)
 		take_magazines(state);
+	making = 1;
+	karena_forking = 2;
 	make_clone();
 }
 
@@ -77,7 +87,7 @@ static void in_parent(void)
 {
 	struct state *state = closed;
 
-	if (state) {
+	if (karena_forking == 2) {
 		drop_clone();
 		closed = NULL;
 		state->fast.magazines = before.fast.magazines;
@@ -88,9 +98,11 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	if (closed && karena_owns_fd(&before))
+	int mine = karena_forking == 2;
+
+	if (mine && karena_owns_fd(&before))
 		karena_close_fd(before.fd);
-	if (karena_child(closed ? &before : NULL, clone_fd))
+	if (karena_child(mine ? &before : NULL, clone_fd))
 		drop_clone();
 	closed = NULL;
 	clone_fd = -1;

@@ -9,8 +9,12 @@
 
 #include "gate.h"
 
-/* How often this thread has entered, itself and its signal handlers. */
-static __thread int depth __attribute__((tls_model("initial-exec")));
+/*
+ * How often this thread is inside, itself and its signal handlers; and whether it is just
+ * about to get in or out, when a handler cannot know.  Both are for this thread only.
+ */
+static __thread volatile int depth __attribute__((tls_model("initial-exec")));
+static __thread volatile int moving __attribute__((tls_model("initial-exec")));
 
 static void futex_wait(int *word, int value)
 {
@@ -35,36 +39,52 @@ static void step_out(struct gate *gate)
 		futex_wake(&gate->inside);
 }
 
-void gate_enter(struct gate *gate)
+int gate_enter(struct gate *gate)
 {
-	if (depth++)
-		return;
+	if (moving)
+		return 0;
+	if (depth) {
+		depth++;
+		return 1;
+	}
+	moving = 1;
 	for (;;) {
 		__atomic_add_fetch(&gate->inside, 1, __ATOMIC_SEQ_CST);
 		/* Pairs with the exchange in gate_close(): one of both sees the other. */
 		if (!__atomic_load_n(&gate->closed, __ATOMIC_SEQ_CST) || gate_is_mine(gate))
-			return;
+			break;
 		step_out(gate);
 		futex_wait(&gate->closed, 1);
 	}
+	depth = 1;
+	moving = 0;
+	return 1;
 }
 
 void gate_leave(struct gate *gate)
 {
-	if (!--depth)
-		step_out(gate);
+	if (depth > 1) {
+		depth--;
+		return;
+	}
+	moving = 1;
+	depth = 0;
+	step_out(gate);
+	moving = 0;
 }
 
 void gate_close(struct gate *gate)
 {
 	int expected = 0, others;
 
+	moving = 1;
 	while (!__atomic_compare_exchange_n(&gate->closed, &expected, 1, 0, __ATOMIC_SEQ_CST,
 					    __ATOMIC_SEQ_CST)) {
 		futex_wait(&gate->closed, 1);
 		expected = 0;
 	}
 	gate->owner = pthread_self();
+	moving = 0;
 	while ((others = __atomic_load_n(&gate->inside, __ATOMIC_SEQ_CST)) > !!depth)
 		futex_wait(&gate->inside, others);
 }

@@ -2,7 +2,8 @@
 /*
  * A gate that many may be inside of, until one closes it for a fork(): who comes then
  * waits, and who has closed it passes.  A signal handler that comes while its thread is
- * inside passes as well: its thread would be waited for.
+ * inside passes as well, as its thread would be waited for; one that comes while that is
+ * getting in or out is told that it cannot.
  *
  * Made of futexes: pthread's locks may not be there yet.  All zero is open.
  */
@@ -17,7 +18,8 @@ struct gate {
 	pthread_t owner;	/* who has closed it */
 };
 
-void gate_enter(struct gate *gate);
+/* 1, or 0 if it cannot be said whether this thread is inside. */
+int gate_enter(struct gate *gate);
 void gate_leave(struct gate *gate);
 
 /* Returns when nobody else is inside. */

@@ -71,6 +71,7 @@ extern struct state *karena_state;
 
 /* setup.c */
 int karena_set_up(void);
+void karena_set_grown(struct state *state, size_t grown);
 void karena_lost(struct state *state);
 int karena_child(const struct state *before, int fd);
 int karena_is_foreign(const void *object, size_t *left);
@@ -78,7 +79,7 @@ int karena_high_fd(int fd);
 void karena_close_fd(int fd);
 int karena_owns_fd(const struct state *state);
 
-/* fork.c */
+/* 0, then 1 from the handler before fork() to that after it, 2 if the gate is closed. */
 extern __thread int karena_forking INITIAL_EXEC;
 int karena_fork_init(void);
 void karena_fork_changed(void);

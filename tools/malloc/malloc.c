@@ -98,7 +98,7 @@ static void *with_slack(size_t have, size_t size)
 {
 	void *object = NULL;
 
-	if (size > have && size > KARENA_MAX_SMALL)
+	if (size > have && size > KARENA_MAX_SMALL && size <= PTRDIFF_MAX / 2)
 		object = malloc(size + size / 8);
 	return object ? object : malloc(size);
 }

@@ -55,8 +55,7 @@ static struct state *enter(void)
 			return NULL;
 		state = karena_state;
 	}
-	gate_enter(&state->gate);
-	return state;
+	return gate_enter(&state->gate) ? state : NULL;
 }
 
 static void leave(struct state *state)
@@ -78,15 +77,6 @@ static size_t max_size(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-static void set_grown(struct state *state, size_t grown)
-{
-	size_t old = __atomic_load_n(&state->grown, __ATOMIC_RELAXED);
-
-	while (old < grown && !__atomic_compare_exchange_n(&state->grown, &old, grown, 1,
-							   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
-}
-
 /* By @size bytes or more; several may do the same at once.  0, or -1 if it cannot. */
 static int grow(struct state *state, size_t size)
 {
@@ -102,7 +92,7 @@ static int grow(struct state *state, size_t size)
 	    mprotect(state->fast.base + old, args.length - old, PROT_READ | PROT_WRITE) ||
 	    karena_call(state, KARENA_IOC_GROW, &args))
 		return -1;
-	set_grown(state, args.length);
+	karena_set_grown(state, args.length);
 	return 0;
 }
 

@@ -30,9 +30,10 @@
 #define MOST_WINDOWS	16
 #define HIGHEST_FD	1023
 
+/* Beyond what has grown there is nothing to read. */
 struct window {
 	char *base;
-	size_t size;
+	size_t grown;
 };
 
 static struct state none;
@@ -218,6 +219,26 @@ static int open_heap(struct state *state)
 	return -1;
 }
 
+static void raise_to(size_t *at, size_t value)
+{
+	size_t old = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+	while (old < value && !__atomic_compare_exchange_n(at, &old, value, 1, __ATOMIC_RELAXED,
+							   __ATOMIC_RELAXED))
+		;
+}
+
+/* So much of the window there is now. */
+void karena_set_grown(struct state *state, size_t grown)
+{
+	int i, nr = __atomic_load_n(&nr_windows, __ATOMIC_ACQUIRE);
+
+	for (i = 0; i < nr; i++)
+		if (windows[i].base == state->fast.base)
+			raise_to(&windows[i].grown, grown);
+	raise_to(&state->grown, grown);
+}
+
 static struct state *new_state(void)
 {
 	struct state *state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
@@ -244,7 +265,7 @@ static int make_state(void)
 		return 0;
 	}
 	windows[nr_windows].base = state->fast.base;
-	windows[nr_windows].size = state->window;
+	windows[nr_windows].grown = 0;
 	__atomic_store_n(&nr_windows, nr_windows + 1, __ATOMIC_RELEASE);
 	state->phase = PHASE_READY;
 	__atomic_store_n(&karena_state, state, __ATOMIC_RELEASE);
@@ -315,8 +336,8 @@ int karena_is_foreign(const void *object, size_t *left)
 
 	for (i = 0; i < nr; i++) {
 		offset = (const char *)object - windows[i].base;
-		if (offset < windows[i].size) {
-			*left = windows[i].size - offset;
+		if (offset < windows[i].grown) {
+			*left = windows[i].grown - offset;
 			return 1;
 		}
 	}
