@@ -31,6 +31,9 @@ static int __init karena_load(void)
 
 	get_random_bytes(&karena_secret, sizeof(karena_secret));
 	karena_user_init();
+	err = karena_magazines_init();
+	if (err)
+		return err;
 	err = karena_runs_init();
 	if (err)
 		return err;

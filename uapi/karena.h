@@ -54,7 +54,7 @@
  * KARENA_OFF_CONTROL: struct karena_control, then from
  *	karena_control.map_offset on the page-to-class map.  PROT_READ only.
  *	Length: karena_setup.control_size.
- * KARENA_OFF_MAGAZINES: for each CPU its magazines, see struct karena_cpu_magazine.
+ * KARENA_OFF_MAGAZINES: for each CPU its magazines, see struct karena_cpu_magazines.
  *	Length: karena_control.magazines_size.
  */
 #define KARENA_OFF_OBJECTS	0ULL
@@ -500,28 +500,49 @@ struct karena_refill {
 };
 KARENA_ASSERT(sizeof(struct karena_refill) == 32);
 
-/* Slots of a magazine, and what a slot counts in, in bytes. */
-#define KARENA_MAGAZINE_SLOTS	510
+/* Most objects of a magazine, and what a slot counts in, in bytes. */
+#define KARENA_MAGAZINE_SLOTS	2000
 #define KARENA_SLOT_UNIT	16
 
-/* Magazines of a CPU, one for each value that the page-to-class map can have. */
-#define KARENA_NR_MAGAZINES	138
+/*
+ * Magazines of a CPU, one for each value that the page-to-class map can have.  Those from
+ * KARENA_LARGE_MAGAZINE on, in private heaps only, are of large objects that have one of
+ * 12 numbers of pages: 5, 6, 7, 8, 10, 12, 14, 16, ... 32.
+ */
+#define KARENA_LARGE_MAGAZINE	138
+#define KARENA_NR_MAGAZINES	150
+#define KARENA_MAGAZINE_PAGES(number) \
+	((5 + ((number) - KARENA_LARGE_MAGAZINE) % 4) << ((number) - KARENA_LARGE_MAGAZINE) / 4)
+
+/* Bytes from one CPU's magazines to the next, as a power of two. */
+#define KARENA_CPU_SHIFT	18
 
 /* Sets of magazines before those of CPU 0, of no CPU. */
 #define KARENA_NO_CPUS		2
 
 /**
  * struct karena_cpu_magazine - objects of a span class that a CPU has ready
- * @count: how many, in the first slots
- * @room: how many it is for, written by the kernel; 0: it is none
- * @slot: distance of each from the begin of the window, in KARENA_SLOT_UNIT
+ * @top: number of the slot behind the last one that has an object
+ * @end: of that behind the last one that may have one, written by the kernel
+ * @begin: of the first one; as @end, and as @top, if there is none
+ */
+struct karena_cpu_magazine {
+	__u32 top;
+	__u16 end;
+	__u16 begin;
+};
+KARENA_ASSERT(sizeof(struct karena_cpu_magazine) == 8);
+
+/**
+ * struct karena_cpu_magazines - all magazines of a CPU
+ * @magazine: by the values of the page-to-class map
+ * @slot: objects: the distance of each from the begin of the window, in KARENA_SLOT_UNIT
  *
- * Whoever runs on a CPU may take the last one, or put one behind it, and does so by a
- * sequence that begins anew if it is preempted (rseq(2)) and has one store to @count as
- * its last instruction.  Magazine number n of CPU c is at
+ * Whoever runs on a CPU may take the object before @top, or put one there, and does so by
+ * a sequence that begins anew if it is preempted (rseq(2)) and has one store to @top as
+ * its last instruction.  Those of CPU c are at
  *
- *	(KARENA_NO_CPUS + c) * karena_control.magazines_stride +
- *		n * sizeof(struct karena_cpu_magazine)
+ *	(KARENA_NO_CPUS + c) << KARENA_CPU_SHIFT
  *
  * in the region: a thread that is not registered for rseq, whose rseq.cpu_id is below 0,
  * finds magazines that have neither objects nor room.  The objects of magazine n are of
@@ -534,12 +555,13 @@ KARENA_ASSERT(sizeof(struct karena_refill) == 32);
  * references, and none is put there while karena_control.phase, which the sequence
  * reads, is KARENA_PHASE_MARK: KARENA_IOC_FREE is for them then.
  */
-struct karena_cpu_magazine {
-	__u32 count;
-	__u32 room;
-	__u32 slot[KARENA_MAGAZINE_SLOTS];
+struct karena_cpu_magazines {
+	union {
+		struct karena_cpu_magazine magazine[KARENA_NR_MAGAZINES];
+		__u32 slot[(1U << KARENA_CPU_SHIFT) / sizeof(__u32)];
+	};
 };
-KARENA_ASSERT(sizeof(struct karena_cpu_magazine) == 2048);
+KARENA_ASSERT(sizeof(struct karena_cpu_magazines) == 1U << KARENA_CPU_SHIFT);
 
 /**
  * struct karena_fill - KARENA_IOC_FILL: an object, and some for this CPU's magazine
@@ -829,12 +851,12 @@ KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
  * @map_entries: entries of the map
  * @flags: those of karena_setup
  * @magazines_size: bytes of the region of magazines, 0 if the heap has none
- * @magazines_stride: of it, those of one CPU
  * @reserved: 0
  *
  * The map has a __u16 for each page of the window: 0 when no span holds the
  * page, else 1 + the span class (twice the size class, plus 1 for noscan), and
- * KARENA_MAP_TYPED beside it if its objects have a type with references.
+ * KARENA_MAP_TYPED beside it if its objects have a type with references; in a private
+ * heap the number of a magazine for large objects, if there is one for the page's.
  */
 struct karena_control {
 	__u64 magic;
@@ -846,8 +868,7 @@ struct karena_control {
 	__u64 map_entries;
 	__u64 flags;
 	__u64 magazines_size;
-	__u64 magazines_stride;
-	__u64 reserved;
+	__u64 reserved[2];
 };
 KARENA_ASSERT(sizeof(struct karena_control) == 80);
 

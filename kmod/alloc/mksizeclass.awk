@@ -124,6 +124,14 @@ function magazine_of(size,    class)
 	return 2 * class + 1
 }
 
+# See KARENA_MAGAZINE_PAGES.
+function large_magazine(pages,    n)
+{
+	for (n = 0; (5 + n % 4) * 2 ^ int(n / 4) < pages; n++)
+		;
+	return 138 + n
+}
+
 function print_user(    i)
 {
 	print "/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0 */"
@@ -140,5 +148,9 @@ function print_user(    i)
 		big[i] = magazine_of(1024 + i * 128)
 	print "\n/* The same for a larger size, by (size - 1024 + 127) / 128. */"
 	array("__u8", "karena_magazine_big", big, (MAX - 1024) / 128 + 1, 16)
+	for (i = MAX / PAGE + 1; i <= 32; i++)
+		large[i - MAX / PAGE - 1] = large_magazine(i)
+	print "\n/* Magazine for a large object, by its pages - 5. */"
+	array("__u8", "karena_magazine_large", large, 32 - MAX / PAGE, 14)
 	print "\n#endif /* KARENA_CLASSES_H */"
 }

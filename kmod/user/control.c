@@ -69,7 +69,6 @@ int karena_control_init(struct karena_uheap *uh, u32 flags)
 		.map_entries = uh->npages,
 		.flags = flags,
 		.magazines_size = uh->magazines.size,
-		.magazines_stride = karena_magazines_stride(),
 	};
 	return 0;
 }

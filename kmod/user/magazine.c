@@ -27,41 +27,104 @@
 
 #include "user.h"
 
-/* Bytes of objects that a magazine is for, and least objects. */
+/* Bytes of objects that a magazine is for, and least objects; of large ones fewer. */
 #define MOST_BYTES	SZ_128K
 #define LEAST_ROOM	4
+#define LARGE_BYTES	SZ_512K
+#define LARGE_ROOM	2
 
-#define PER_PAGE	(PAGE_SIZE / sizeof(struct karena_cpu_magazine))
-#define CPU_PAGES	DIV_ROUND_UP(KARENA_NR_MAGAZINES, PER_PAGE)
+/* A snapshot visits each object in a magazine while all stand. */
+#define COLLECTED_ROOM	500u
+
+#define PER_PAGE	(PAGE_SIZE / sizeof(u32))
+#define CPU_PAGES	((1UL << KARENA_CPU_SHIFT) >> PAGE_SHIFT)
 #define BATCH		64u
 #define FEW		8u
 
-static_assert(PAGE_SIZE % sizeof(struct karena_cpu_magazine) == 0);
-static_assert(KARENA_NR_SPC + 1 == KARENA_NR_MAGAZINES);
+static_assert(sizeof(struct karena_cpu_magazine[KARENA_NR_MAGAZINES]) <= PAGE_SIZE);
+static_assert(KARENA_NR_SPC + 1 == KARENA_LARGE_MAGAZINE);
 
-/* Objects that a magazine is for; 0: what it would hold has no slot, or is not of a class. */
-static unsigned int room_of(unsigned int number)
+/*
+ * The first slot of each magazine, and that behind the last one.  They lie side by side
+ * behind the first page, whose lines they would share with the heads else; no two begin
+ * at the same place of a page, where they would be in each other's way in caches.
+ */
+static u16 first_slot[KARENA_NR_MAGAZINES + 1] __ro_after_init;
+
+static bool is_large(unsigned int number)
 {
-	unsigned int size;
+	return number >= KARENA_LARGE_MAGAZINE;
+}
 
+/* Bytes of an object of a magazine; 0: they differ. */
+static unsigned int bytes_of(unsigned int number)
+{
+	if (is_large(number))
+		return KARENA_MAGAZINE_PAGES(number) << KARENA_PAGE_SHIFT;
 	if (!number || number - 1 >= KARENA_SPC_TINY)
 		return 0;
 	/* Large objects are of class 0. */
-	size = karena_class_size[(number - 1) / 2];
+	return karena_class_size[(number - 1) / 2];
+}
+
+/* Objects that a magazine is for; 0: what it would hold has no slot, or is not of a size. */
+static unsigned int __init room_for(unsigned int number)
+{
+	unsigned int size = bytes_of(number);
+
 	if (!size || size % KARENA_SLOT_UNIT)
 		return 0;
+	if (is_large(number))
+		return max_t(unsigned int, LARGE_BYTES / size, LARGE_ROOM);
 	return clamp_t(unsigned int, MOST_BYTES / size, LEAST_ROOM, KARENA_MAGAZINE_SLOTS);
 }
 
-static void fill_page(void *memory, pgoff_t pgoff)
+/* The magazine of large objects of a private heap that have so many pages; 0 if none is. */
+unsigned int karena_magazine_of_pages(unsigned long npages)
+{
+	unsigned int number;
+
+	for (number = KARENA_LARGE_MAGAZINE; number < KARENA_NR_MAGAZINES; number++)
+		if (KARENA_MAGAZINE_PAGES(number) == npages)
+			return number;
+	return 0;
+}
+
+int __init karena_magazines_init(void)
+{
+	unsigned int number, at = PER_PAGE;
+
+	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
+		first_slot[number] = at;
+		at += room_for(number);
+	}
+	first_slot[number] = at;
+	return WARN_ON(at > CPU_PAGES * PER_PAGE || at > U16_MAX) ? -E2BIG : 0;
+}
+
+static unsigned int room_of(const struct karena_uheap *uh, unsigned int number)
+{
+	unsigned int room = first_slot[number + 1] - first_slot[number];
+
+	if (is_large(number) && !uh->private)
+		return 0;
+	return uh->heap.gc ? min(room, COLLECTED_ROOM) : room;
+}
+
+/* Of a new page: what is in it if it is the first of a CPU. */
+static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 {
 	struct karena_cpu_magazine *magazine = memory;
-	unsigned int i, first = pgoff % CPU_PAGES * PER_PAGE;
+	unsigned int number;
 
-	if (pgoff < KARENA_NO_CPUS * CPU_PAGES)
+	if (pgoff < KARENA_NO_CPUS * CPU_PAGES || pgoff % CPU_PAGES)
 		return;
-	for (i = 0; i < PER_PAGE; i++)
-		magazine[i].room = room_of(first + i);
+	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
+		magazine[number] = (struct karena_cpu_magazine) {
+			.top = first_slot[number],
+			.end = first_slot[number] + room_of(uh, number),
+			.begin = first_slot[number],
+		};
 }
 
 void karena_magazines_region(struct karena_uheap *uh)
@@ -73,40 +136,81 @@ void karena_magazines_region(struct karena_uheap *uh)
 			   fill_page);
 }
 
-unsigned int karena_magazines_stride(void)
+static pgoff_t pgoff_of(unsigned int cpu, unsigned int slot)
 {
-	return CPU_PAGES << PAGE_SHIFT;
+	return (KARENA_NO_CPUS + cpu) * CPU_PAGES + slot / PER_PAGE;
 }
 
-static pgoff_t pgoff_of(unsigned int cpu, unsigned int number)
-{
-	return (KARENA_NO_CPUS + cpu) * CPU_PAGES + number / PER_PAGE;
-}
-
-/* A magazine; NULL if nobody has had it yet. */
+/* A magazine; NULL if nobody has had one of that CPU yet. */
 static struct karena_cpu_magazine *magazine_of(struct karena_uheap *uh, unsigned int cpu,
-					       unsigned int number)
+					   unsigned int number)
 {
-	struct karena_cpu_magazine *first;
+	struct karena_cpu_magazine *first = karena_region_find(&uh->magazines, pgoff_of(cpu, 0));
 
-	first = karena_region_find(&uh->magazines, pgoff_of(cpu, number));
-	return first ? first + number % PER_PAGE : NULL;
+	return first ? first + number : NULL;
 }
 
 /* How many objects are said to be in it; none, if that cannot be. */
-static unsigned int count_of(const struct karena_cpu_magazine *magazine, unsigned int room)
+static unsigned int count_of(const struct karena_uheap *uh,
+			     const struct karena_cpu_magazine *magazine, unsigned int number)
 {
 	/* Programs write there. */
-	unsigned int count = READ_ONCE(magazine->count);
+	unsigned int count = READ_ONCE(magazine->top) - first_slot[number];
 
-	return count <= room ? count : 0;
+	return count <= room_of(uh, number) ? count : 0;
 }
 
-static unsigned long object_at(struct karena_uheap *uh, const struct karena_cpu_magazine *magazine,
-			       unsigned int i)
+static void set_count(struct karena_cpu_magazine *magazine, unsigned int number, unsigned int count)
 {
-	/* As above. */
-	return uh->heap.base + (u64)READ_ONCE(magazine->slot[i]) * KARENA_SLOT_UNIT;
+	WRITE_ONCE(magazine->top, first_slot[number] + count);
+}
+
+/* The slots of a CPU, of which the page that was used last is known. */
+struct slots {
+	struct karena_uheap *uh;
+	unsigned int cpu;
+	unsigned int page;
+	u32 *first;			/* of that page; NULL if it is not there */
+};
+
+static u32 *slot_at(struct slots *slots, unsigned int i)
+{
+	if (!slots->first || slots->page != i / PER_PAGE) {
+		slots->page = i / PER_PAGE;
+		slots->first = karena_region_find(&slots->uh->magazines,
+						  pgoff_of(slots->cpu, i));
+	}
+	return slots->first ? slots->first + i % PER_PAGE : NULL;
+}
+
+/* Programs write there; where nobody has, there is no page. */
+static u32 read_slot(struct slots *slots, unsigned int i)
+{
+	const u32 *slot = slot_at(slots, i);
+
+	return slot ? READ_ONCE(*slot) : 0;
+}
+
+static bool write_slot(struct slots *slots, unsigned int i, u32 value)
+{
+	u32 *slot = slot_at(slots, i);
+
+	if (slot)
+		WRITE_ONCE(*slot, value);
+	return slot;
+}
+
+static unsigned long object_at(struct slots *slots, unsigned int i)
+{
+	return slots->uh->heap.base + (u64)read_slot(slots, i) * KARENA_SLOT_UNIT;
+}
+
+/* Makes the pages of a magazine of a CPU; false without memory. */
+static bool make_pages(struct karena_uheap *uh, unsigned int cpu, unsigned int number)
+{
+	return karena_region_page(uh, &uh->magazines, pgoff_of(cpu, 0)) &&
+	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_slot[number])) &&
+	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_slot[number + 1] - 1));
 }
 
 /* --- this CPU's --- */
@@ -115,40 +219,56 @@ static unsigned long object_at(struct karena_uheap *uh, const struct karena_cpu_
 static unsigned int give(struct karena_uheap *uh, unsigned int number, const unsigned long *addrs,
 			 unsigned int n)
 {
-	unsigned int i, count, room = room_of(number);
 	struct karena_cpu_magazine *magazine;
+	struct slots slots = { .uh = uh };
+	unsigned int i, count;
 
 	preempt_disable();
-	magazine = magazine_of(uh, smp_processor_id(), number);
-	count = magazine ? count_of(magazine, room) : room;
-	n = min(n, room - count);
+	slots.cpu = smp_processor_id();
+	magazine = magazine_of(uh, slots.cpu, number);
+	count = magazine ? count_of(uh, magazine, number) : room_of(uh, number);
+	n = min(n, room_of(uh, number) - count);
 	for (i = 0; i < n; i++)
-		WRITE_ONCE(magazine->slot[count + i],
-			   (addrs[i] - uh->heap.base) / KARENA_SLOT_UNIT);
-	if (n)
-		WRITE_ONCE(magazine->count, count + n);
+		if (!write_slot(&slots, first_slot[number] + count + i,
+				(addrs[i] - uh->heap.base) / KARENA_SLOT_UNIT))
+			break;
+	if (i)
+		set_count(magazine, number, count + i);
 	preempt_enable();
-	return n;
+	return i;
+}
+
+/* What was not taken goes down to the begin. */
+static void move_down(const struct slots *slots, unsigned int first, unsigned int n,
+		      unsigned int count)
+{
+	struct slots from = *slots, to = *slots;
+	unsigned int i;
+
+	for (i = first; i < first + count; i++)
+		write_slot(&to, i, read_slot(&from, i + n));
 }
 
 /* Takes out what came first, but for @keep objects; how many. */
 static unsigned int take(struct karena_uheap *uh, unsigned int number, unsigned int keep,
 			 unsigned long *addrs, unsigned int most)
 {
-	unsigned int i, count, n = 0, room = room_of(number);
+	unsigned int i, count, n = 0, first = first_slot[number];
 	struct karena_cpu_magazine *magazine;
+	struct slots slots = { .uh = uh };
 
 	preempt_disable();
-	magazine = magazine_of(uh, smp_processor_id(), number);
-	count = magazine ? count_of(magazine, room) : 0;
+	slots.cpu = smp_processor_id();
+	magazine = magazine_of(uh, slots.cpu, number);
+	count = magazine ? count_of(uh, magazine, number) : 0;
 	if (count > keep)
 		n = min(count - keep, most);
 	for (i = 0; i < n; i++)
-		addrs[i] = object_at(uh, magazine, i);
-	for (; n && i < count; i++)
-		WRITE_ONCE(magazine->slot[i - n], READ_ONCE(magazine->slot[i]));
-	if (n)
-		WRITE_ONCE(magazine->count, count - n);
+		addrs[i] = object_at(&slots, first + i);
+	if (n) {
+		move_down(&slots, first, n, count - n);
+		set_count(magazine, number, count - n);
+	}
 	preempt_enable();
 	return n;
 }
@@ -178,7 +298,7 @@ static unsigned int free_list(struct karena_uheap *uh, const struct karena_infli
 /* Empties it into the heap, but for @keep objects; how many of it were none. */
 static unsigned int flush(struct karena_uheap *uh, unsigned int number, unsigned int keep)
 {
-	unsigned int most = room_of(number), left = most, wrong = 0;
+	unsigned int most = room_of(uh, number), left = most, wrong = 0;
 	struct karena_inflight list = {};
 	unsigned long few[FEW], *addrs;
 
@@ -206,13 +326,13 @@ static unsigned int flush(struct karena_uheap *uh, unsigned int number, unsigned
 /* Objects in the magazines of a span class, of all CPUs; not more than @most. */
 static u64 count_all(struct karena_uheap *uh, unsigned int number, u64 most)
 {
-	unsigned int cpu, room = room_of(number);
 	struct karena_cpu_magazine *magazine;
+	unsigned int cpu;
 	u64 sum = 0;
 
-	for (cpu = 0; room && cpu < nr_cpu_ids; cpu++) {
+	for (cpu = 0; room_of(uh, number) && cpu < nr_cpu_ids; cpu++) {
 		magazine = magazine_of(uh, cpu, number);
-		sum += magazine ? count_of(magazine, room) : 0;
+		sum += magazine ? count_of(uh, magazine, number) : 0;
 	}
 	return min(sum, most);
 }
@@ -221,8 +341,14 @@ static u64 count_all(struct karena_uheap *uh, unsigned int number, u64 most)
 void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
 			    struct karena_class_stat *stat)
 {
-	u64 n = count_all(uh, spc + 1, stat->live_objects);
+	unsigned int number = KARENA_LARGE_MAGAZINE;
+	u64 n = 0;
 
+	if (spc != KARENA_SPC(0, 0))
+		n = count_all(uh, spc + 1, stat->live_objects);
+	else
+		for (; number < KARENA_NR_MAGAZINES; number++)
+			n += count_all(uh, number, stat->live_objects - n);
 	stat->live_objects -= n;
 	stat->cached_objects += n;
 }
@@ -236,7 +362,7 @@ void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *inf
 		n = count_all(uh, number, info->live_objects);
 		if (!n)
 			continue;
-		bytes = min(n * karena_class_size[(number - 1) / 2], info->live_bytes);
+		bytes = min(n * bytes_of(number), info->live_bytes);
 		info->live_objects -= n;
 		info->live_bytes -= bytes;
 		info->cached_bytes += bytes;
@@ -272,40 +398,58 @@ long karena_magazines_drain(struct karena_uheap *uh)
 	return wrong;
 }
 
-static void visit_page(struct karena_uheap *uh, const struct karena_cpu_magazine *first,
-		       unsigned int number, karena_visit_t *visit, void *arg)
+static void visit_cpu(struct karena_uheap *uh, unsigned int cpu, karena_visit_t *visit, void *arg)
 {
-	const struct karena_cpu_magazine *magazine;
-	unsigned int i, count;
+	const struct karena_cpu_magazine *first = magazine_of(uh, cpu, 0);
+	struct slots slots = { .uh = uh, .cpu = cpu };
+	unsigned int i, number, count;
 
-	for (magazine = first; magazine < first + PER_PAGE; magazine++, number++) {
-		count = count_of(magazine, room_of(number));
+	for (number = 0; first && number < KARENA_NR_MAGAZINES; number++) {
+		count = count_of(uh, first + number, number);
 		for (i = 0; i < count; i++)
-			visit(arg, object_at(uh, magazine, i));
+			visit(arg, object_at(&slots, first_slot[number] + i));
+		karena_rest(uh);
 	}
-	karena_rest(uh);
 }
 
 /* What all of them hold, for a snapshot; with the lock of the lists. */
 void karena_magazines_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg)
 {
-	struct page *page;
-	unsigned long i;
+	unsigned int cpu;
 
 	lockdep_assert_held(&uh->inflight_lock);
-	xa_for_each(&uh->magazines.pages, i, page)
-		visit_page(uh, page_address(page), i % CPU_PAGES * PER_PAGE, visit, arg);
+	for (cpu = 0; cpu < nr_cpu_ids; cpu++)
+		visit_cpu(uh, cpu, visit, arg);
 }
 
 /* --- calls --- */
 
+static unsigned int alloc_large(struct karena_uheap *uh, unsigned int number,
+				unsigned long *addrs, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		addrs[i] = karena_alloc_addr(&uh->heap, bytes_of(number), KARENA_NOZERO,
+					     GFP_KERNEL);
+		if (!addrs[i])
+			break;
+	}
+	return i;
+}
+
 /* Up to @n objects, on a list from before a cycle can begin without them. */
 static unsigned int alloc_list(struct karena_uheap *uh, struct karena_central *central,
-			       struct karena_inflight *list, unsigned long *addrs, unsigned int n)
+			       unsigned int number, struct karena_inflight *list,
+			       unsigned long *addrs, unsigned int n)
 {
 	int section = karena_uheap_enter(uh);
 
-	n = karena_alloc_some(central, uh->heap.gc ? 0 : KARENA_NOZERO, GFP_KERNEL, n, addrs);
+	if (central)
+		n = karena_alloc_some(central, uh->heap.gc ? 0 : KARENA_NOZERO, GFP_KERNEL, n,
+				      addrs);
+	else
+		n = alloc_large(uh, number, addrs, n);
 	/* Pairs with smp_load_acquire() in visit_inflight(). */
 	smp_store_release(&list->nr, n);
 	karena_uheap_exit(uh, section);
@@ -314,12 +458,13 @@ static unsigned int alloc_list(struct karena_uheap *uh, struct karena_central *c
 
 /* As alloc_list(); at the limit once more, after what can be done about it. */
 static unsigned int alloc_first(struct karena_uheap *uh, struct karena_central *central,
-				struct karena_inflight *list, unsigned long *addrs, unsigned int n)
+				unsigned int number, struct karena_inflight *list,
+				unsigned long *addrs, unsigned int n)
 {
-	if (alloc_list(uh, central, list, addrs, n) || fatal_signal_pending(current) ||
+	if (alloc_list(uh, central, number, list, addrs, n) || fatal_signal_pending(current) ||
 	    !karena_make_room(uh))
 		return list->nr;
-	return alloc_list(uh, central, list, addrs, n);
+	return alloc_list(uh, central, number, list, addrs, n);
 }
 
 /* Gives what a list has, but for the first @keep; what finds no room is free again. */
@@ -339,7 +484,7 @@ static int fill_first(struct karena_uheap *uh, struct karena_central *central,
 		      struct karena_fill *req, struct karena_fill __user *ureq,
 		      struct karena_inflight *list, unsigned long *addrs, unsigned int n)
 {
-	if (!alloc_first(uh, central, list, addrs, n))
+	if (!alloc_first(uh, central, req->magazine, list, addrs, n))
 		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 	req->object = addrs[0];
 	if (put_user(req->object, &ureq->object)) {
@@ -362,7 +507,8 @@ static int fill(struct karena_uheap *uh, struct karena_central *central, struct 
 	karena_inflight_add(uh, &list);
 	err = fill_first(uh, central, req, ureq, &list, addrs, min(n + 1, BATCH));
 	while (!err && got && req->count < n) {
-		alloc_list(uh, central, &list, addrs, min(n - req->count, BATCH));
+		alloc_list(uh, central, req->magazine, &list, addrs,
+			   min(n - req->count, BATCH));
 		got = give_list(uh, req->magazine, &list, 0);
 		req->count += got;
 	}
@@ -379,17 +525,20 @@ static unsigned int bounded(unsigned int number)
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq)
 {
-	struct karena_central *central;
+	struct karena_central *central = NULL;
 	unsigned int room;
 
 	req->magazine = bounded(req->magazine);
-	room = room_of(req->magazine);
+	room = room_of(uh, req->magazine);
 	if (req->flags || !room || !uh->magazines.size)
 		return -EINVAL;
-	central = karena_central_get(&uh->heap, req->magazine - 1, GFP_KERNEL | uh->heap.gfp);
-	if (!central ||
-	    !karena_region_page(uh, &uh->magazines,
-				pgoff_of(raw_smp_processor_id(), req->magazine)))
+	if (!is_large(req->magazine)) {
+		central = karena_central_get(&uh->heap, req->magazine - 1,
+					     GFP_KERNEL | uh->heap.gfp);
+		if (!central)
+			return -ENOMEM;
+	}
+	if (!make_pages(uh, raw_smp_processor_id(), req->magazine))
 		return -ENOMEM;
 	if (uh->heap.gc)
 		karena_pacer_hold(uh->heap.gc);
@@ -410,7 +559,7 @@ int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 		return 0;
 	}
 	req->magazine = bounded(req->magazine);
-	room = room_of(req->magazine);
+	room = room_of(uh, req->magazine);
 	if (!room)
 		return -EINVAL;
 	req->rejected = flush(uh, req->magazine, room / 2);

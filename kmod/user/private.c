@@ -75,11 +75,20 @@ static void private_clear(struct karena_heap *heap, unsigned long addr, size_t s
 {
 }
 
+/* Large objects of some numbers of pages have magazines. */
+static int private_publish(struct karena_heap *heap, struct karena_run *run, u16 value)
+{
+	bool large = value == 1 + KARENA_SPC(0, 0) || value == 1 + KARENA_SPC(0, 1);
+	unsigned int number = large ? karena_magazine_of_pages(run->npages) : 0;
+
+	return karena_control_publish(heap, run, number ?: value);
+}
+
 const struct karena_backing karena_private_backing = {
 	.by_program = true,
 	.grow = private_grow,
 	.release = private_release,
-	.publish = karena_control_publish,
+	.publish = private_publish,
 	.clear = private_clear,
 	.charge = private_charge,
 	.uncharge = private_uncharge,

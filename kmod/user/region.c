@@ -10,7 +10,7 @@
 #define REGION_GFP	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 void karena_region_init(struct karena_region *region, unsigned long size,
-			void (*fill)(void *memory, pgoff_t pgoff))
+			void (*fill)(struct karena_uheap *uh, void *memory, pgoff_t pgoff))
 {
 	xa_init(&region->pages);
 	region->size = size;
@@ -39,7 +39,7 @@ struct page *karena_region_page(struct karena_uheap *uh, struct karena_region *r
 	if (!page)
 		goto uncharge;
 	if (region->fill)
-		region->fill(page_address(page), pgoff);
+		region->fill(uh, page_address(page), pgoff);
 	old = xa_cmpxchg(&region->pages, pgoff, NULL, page, REGION_GFP & ~__GFP_ZERO);
 	if (!old) {
 		atomic_long_add(PAGE_SIZE, &uh->heap.meta);

@@ -78,12 +78,15 @@ struct karena_frame {
 	unsigned long signal_size;
 };
 
+struct karena_uheap;
+
 /* Pages that programs map beside the window, made when needed. */
 struct karena_region {
 	struct xarray pages;
 	unsigned long base;		/* its address */
 	unsigned long size;		/* bytes; 0 if the heap has none */
-	void (*fill)(void *memory, pgoff_t pgoff);	/* of a new page, or NULL */
+	/* Of a new page, or NULL. */
+	void (*fill)(struct karena_uheap *uh, void *memory, pgoff_t pgoff);
 };
 
 struct karena_stop;
@@ -183,7 +186,7 @@ struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
 
 /* region.c */
 void karena_region_init(struct karena_region *region, unsigned long size,
-			void (*fill)(void *memory, pgoff_t pgoff));
+			void (*fill)(struct karena_uheap *uh, void *memory, pgoff_t pgoff));
 void *karena_region_find(struct karena_region *region, pgoff_t pgoff);
 struct page *karena_region_page(struct karena_uheap *uh, struct karena_region *region,
 				pgoff_t pgoff);
@@ -196,8 +199,9 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 void karena_control_phase(struct karena_heap *heap);
 
 /* magazine.c */
+int karena_magazines_init(void);
 void karena_magazines_region(struct karena_uheap *uh);
-unsigned int karena_magazines_stride(void);
+unsigned int karena_magazine_of_pages(unsigned long npages);
 void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *info);
 void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
 			    struct karena_class_stat *stat);

@@ -197,6 +197,7 @@ static void control_region(void)
 /* Whole, shared, and at their place; written by whoever may write. */
 static void magazines(void)
 {
+	const struct karena_cpu_magazines *cpu;
 	struct heap heap;
 	void *memory;
 	__u64 len;
@@ -205,7 +206,7 @@ static void magazines(void)
 	if (!heap_open(&heap, WINDOW, 0))
 		return;
 	len = heap.control->magazines_size;
-	check(len > KARENA_NO_CPUS * heap.control->magazines_stride);
+	check(len > KARENA_NO_CPUS << KARENA_CPU_SHIFT);
 	check_eq(mmap(NULL, len, RW, MAP_PRIVATE, heap.fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
 	check_eq(errno, EINVAL);
 	check_eq(mmap(NULL, PAGE, RW, MAP_SHARED, heap.fd, KARENA_OFF_MAGAZINES), MAP_FAILED);
@@ -221,9 +222,9 @@ static void magazines(void)
 	check_eq(mprotect(memory, len, RW), -1);
 	check_eq(errno, EACCES);
 	/* Those of no CPU have no room, the others have. */
-	check_eq(((struct karena_cpu_magazine *)memory)[5].room, 0);
-	check_eq(((struct karena_cpu_magazine *)((char *)memory +
-		  KARENA_NO_CPUS * heap.control->magazines_stride))[5].room,
+	cpu = memory;
+	check_eq(cpu->magazine[5].end - cpu->magazine[5].begin, 0);
+	check_eq(cpu[KARENA_NO_CPUS].magazine[5].end - cpu[KARENA_NO_CPUS].magazine[5].begin,
 		 KARENA_MAGAZINE_SLOTS);
 	check(!munmap(memory, len));
 	close(fd);

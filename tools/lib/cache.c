@@ -12,13 +12,13 @@
 
 #include "internal.h"
 
-__thread struct cache *karena_caches;
+EXPORT __thread struct karena_cache *karena_caches;
 static pthread_key_t at_end;
 
 /* What of it is searched for extents. */
-#define ROOT_SIZE	(offsetof(struct cache, slot) + sizeof(((struct cache *)0)->slot))
+#define ROOT_SIZE	(offsetof(struct karena_cache, slot) + sizeof(((struct karena_cache *)0)->slot))
 
-static void end_cache(struct cache *cache)
+static void end_cache(struct karena_cache *cache)
 {
 	/* Of a child, it may be a root of any heap; of one that is not, it is none. */
 	karena_drop_root(cache->serial, cache, ROOT_SIZE);
@@ -29,7 +29,7 @@ static void end_cache(struct cache *cache)
 /* A thread ends: what its caches still have is garbage, or goes back. */
 static void end_caches(void *unused)
 {
-	struct cache *cache;
+	struct karena_cache *cache;
 
 	(void)unused;
 	while ((cache = karena_caches)) {
@@ -41,9 +41,9 @@ static void end_caches(void *unused)
 /* Of a heap that is being closed, by this thread; those of others go with them. */
 void karena_drop_cache(struct karena *heap)
 {
-	struct cache **at = &karena_caches, *cache;
+	struct karena_cache **at = &karena_caches, *cache;
 
-	while (*at && (*at)->serial != heap->serial)
+	while (*at && (*at)->serial != heap->fast.serial)
 		at = &(*at)->next;
 	cache = *at;
 	if (!cache)
@@ -58,19 +58,19 @@ static __attribute__((constructor)) void make_key(void)
 }
 
 /* Makes it this heap's; -1 if it cannot be. */
-static int adopt(struct karena *heap, struct cache *cache)
+static int adopt(struct karena *heap, struct karena_cache *cache)
 {
-	if (heap->collected && karena_add_extents(heap, cache, ROOT_SIZE))
+	if (heap->fast.collected && karena_add_extents(heap, cache, ROOT_SIZE))
 		return -1;
 	cache->heap = heap;
-	cache->serial = heap->serial;
+	cache->serial = heap->fast.serial;
 	return 0;
 }
 
 /* NULL if it cannot be had: then each object is a system call. */
-static struct cache *map_cache(struct karena *heap)
+static struct karena_cache *map_cache(struct karena *heap)
 {
-	struct cache *cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
+	struct karena_cache *cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (cache == MAP_FAILED)
@@ -83,7 +83,7 @@ static struct cache *map_cache(struct karena *heap)
 }
 
 /* Of a child after fork(), where it is a root still, of whichever heap; or a new one. */
-static struct cache *adopt_or_map(struct karena *heap, struct cache *wiped)
+static struct karena_cache *adopt_or_map(struct karena *heap, struct karena_cache *wiped)
 {
 	if (!wiped)
 		return map_cache(heap);
@@ -92,11 +92,11 @@ static struct cache *adopt_or_map(struct karena *heap, struct cache *wiped)
 }
 
 /* This thread's cache for a heap, which becomes the first one. */
-struct cache *karena_find_cache(struct karena *heap)
+struct karena_cache *karena_find_cache(struct karena *heap)
 {
-	struct cache **at = &karena_caches, *cache;
+	struct karena_cache **at = &karena_caches, *cache;
 
-	while (*at && (*at)->serial && (*at)->serial != heap->serial)
+	while (*at && (*at)->serial && (*at)->serial != heap->fast.serial)
 		at = &(*at)->next;
 	cache = *at;
 	if (!cache || !cache->serial)

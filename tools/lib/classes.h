@@ -46,4 +46,11 @@ static const __u8 karena_magazine_big[249] = {
 	135, 135, 135, 135, 135, 135, 135, 135, 135,
 };
 
+/* Magazine for a large object, by its pages - 5. */
+
+static const __u8 karena_magazine_large[28] = {
+	138, 139, 140, 141, 142, 142, 143, 143, 144, 144, 145, 145, 146, 146,
+	146, 146, 147, 147, 147, 147, 148, 148, 148, 148, 149, 149, 149, 149,
+};
+
 #endif /* KARENA_CLASSES_H */

@@ -6,11 +6,11 @@
  * Each of the two sequences below runs to its end on one CPU, or begins anew: when the
  * kernel has preempted a thread it looks at rseq::rseq_cs, and goes on at the abort
  * handler if the thread was in between (rseq(2)).  The last instruction, a store to the
- * count, makes it so: who is killed in between leaves the magazine as it was, or as it
+ * top, makes it so: who is killed in between leaves the magazine as it was, or as it
  * is to be.
  *
- * A thread that has no rseq area (yet) has a cpu_id of -1 or -2.  There, two strides
- * below those of CPU 0, is a set of magazines that have no objects and no room.
+ * A thread that has no rseq area (yet) has a cpu_id of -1 or -2.  There, below
+ * those of CPU 0, are magazines that have no objects and no room.
  *
  * An object's address is in a register until the store is done: the collector finds it
  * there, or in the magazine (kmod/user/magazine.c).
@@ -23,15 +23,16 @@
 
 #include "classes.h"
 
-/* Where the magazines of a heap are; all zero if it has none. */
+/* What inline code knows of a heap; no magazines, no slots: it has none. */
 struct karena_fast {
 	char *volatile magazines;	/* of CPU 0, or NULL */
-	__u64 stride;		/* from one CPU's to the next, in bytes */
+	long rseq;		/* from the thread pointer to the thread's rseq area */
 	char *base;		/* of the window */
 	__u64 slots;		/* bytes of the window, in KARENA_SLOT_UNIT */
 	const __u16 *map;	/* pages to magazines, or to what has none */
 	const __u32 *phase;	/* of the collector */
-	long rseq;		/* from the thread pointer to the thread's rseq area */
+	__u64 serial;		/* of the heap; above 0, and never used again */
+	int collected;		/* magazines for references have cleared objects */
 };
 
 /* The magazine for objects of a size, up to KARENA_MAX_SMALL, that may hold references. */
@@ -42,9 +43,21 @@ static inline unsigned int karena_magazine_for(size_t size)
 	return karena_magazine_big[(size - 1024 + 127) / 128];
 }
 
+/* That of a private heap for a larger size; 0 if there is none. */
+static inline unsigned int karena_magazine_for_large(size_t size)
+{
+	size_t pages = (size - 1) / KARENA_PAGE_SIZE + 1;
+
+	if (pages > KARENA_MAGAZINE_PAGES(KARENA_NR_MAGAZINES - 1))
+		return 0;
+	return karena_magazine_large[pages - KARENA_MAGAZINE_PAGES(KARENA_LARGE_MAGAZINE)];
+}
+
 /* Bytes of an object of a magazine, or of a class that has none. */
 static inline size_t karena_magazine_bytes(unsigned int number)
 {
+	if (number >= KARENA_LARGE_MAGAZINE)
+		return (size_t)KARENA_MAGAZINE_PAGES(number) * KARENA_PAGE_SIZE;
 	return karena_class_bytes[(number - 1) / 2];
 }
 
@@ -55,6 +68,7 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 /*
  * A sequence from 1 to 2, aborted at 4 (RSEQ_SIG stands before that); begins with this
  * CPU's magazines, which it asks for each time: malloc.c takes them away for a fork().
+ * Of them, top, end and begin of one are at 0, 4 and 6.
  */
 #define KARENA_RSEQ_BEGIN \
 	".pushsection __rseq_cs, \"aw\"\n\t" \
@@ -63,16 +77,15 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 	".long 0, 0\n\t" \
 	".quad 1f, 2f - 1f, 4f\n\t" \
 	".popsection\n\t" \
-	"leaq 3b(%%rip), %[magazine]\n\t" \
-	"movq %[magazine], %%fs:8(%[rseq])\n" \
+	"leaq 3b(%%rip), %[cpu]\n\t" \
+	"movq %[cpu], %%fs:8(%[rseq])\n" \
 	"1:\n\t" \
-	"movq %[magazines], %[count]\n\t" \
-	"testq %[count], %[count]\n\t" \
-	"jz %l[none]\n\t" \
-	"movslq %%fs:4(%[rseq]), %[magazine]\n\t" \
-	"imulq %[stride], %[magazine]\n\t" \
-	"addq %[count], %[magazine]\n\t"
+	"movslq %%fs:4(%[rseq]), %[cpu]\n\t" \
+	"shlq %[shift], %[cpu]\n\t" \
+	"addq %[magazines], %[cpu]\n\t" \
+	"movl (%[cpu], %[number], 8), %k[top]\n\t"
 #define KARENA_RSEQ_END \
+	"movl %k[top], (%[cpu], %[number], 8)\n" \
 	"2:\n\t" \
 	".pushsection __rseq_failure, \"ax\"\n\t" \
 	".byte 0x0f, 0xb9, 0x3d\n\t" \
@@ -81,9 +94,13 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 	"jmp %l[again]\n\t" \
 	".popsection\n\t"
 
+KARENA_ASSERT(offsetof(struct karena_cpu_magazine, top) == 0);
+KARENA_ASSERT(offsetof(struct karena_cpu_magazine, end) == 4);
+KARENA_ASSERT(offsetof(struct karena_cpu_magazine, begin) == 6);
+
 /**
  * karena_fast_take() - an object from this CPU's magazine
- * @fast: of the heap
+ * @fast: of a heap that has magazines
  * @number: of the magazine
  *
  * Return: the object, as it is; NULL if there is none.
@@ -91,94 +108,123 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 static inline __attribute__((__always_inline__)) void *
 karena_fast_take(const struct karena_fast *fast, unsigned long number)
 {
-	unsigned long object, magazine, count;
+	unsigned long object, cpu, top;
 
-	/* What has none may have no rseq area either. */
-	if (!fast->magazines)
-		return NULL;
 again:
 	/* clang-format off */
 	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN
-		"movl (%[magazine], %[at]), %k[count]\n\t"
-		"subl $1, %k[count]\n\t"
-		"cmpl %[slots], %k[count]\n\t"
-		"jae %l[none]\n\t"
-		"leaq (%[magazine], %[at]), %[magazine]\n\t"
-		"movl 8(%[magazine], %[count], 4), %k[object]\n\t"
+		"cmpw %w[top], 6(%[cpu], %[number], 8)\n\t"
+		"je %l[none]\n\t"
+		"movl -4(%[cpu], %[top], 4), %k[object]\n\t"
+		"subl $1, %k[top]\n\t"
 		"shlq $4, %[object]\n\t"
 		"addq %[base], %[object]\n\t"
-		"movl %k[count], (%[magazine])\n"
 		KARENA_RSEQ_END
-		: [object] "=&r" (object), [magazine] "=&r" (magazine), [count] "=&r" (count)
-		: [rseq] "r" (fast->rseq), [stride] "rm" (fast->stride),
-		  [magazines] "m" (fast->magazines), [base] "rm" (fast->base),
-		  [at] "r" (number * sizeof(struct karena_cpu_magazine)),
-		  [slots] "i" (KARENA_MAGAZINE_SLOTS)
+		: [object] "=&r" (object), [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
+		  [base] "rm" (fast->base), [number] "r" (number),
+		  [shift] "i" (KARENA_CPU_SHIFT)
 		: "memory", "cc"
 		: again, none);
 	/* clang-format on */
+	if (!object)
+		__builtin_unreachable();
 	return (void *)object;
 none:
 	return NULL;
 }
 
+/* The place of an object, in KARENA_SLOT_UNIT; beyond the heap, if it begins elsewhere. */
+static inline unsigned long karena_fast_slot(const struct karena_fast *fast, const void *object)
+{
+	unsigned long offset = (const char *)object - fast->base;
+
+	return offset >> 4 | offset << 60;
+}
+
+/* What the page-to-class map says of a place in the heap. */
+static inline unsigned long karena_fast_number(const struct karena_fast *fast, unsigned long slot)
+{
+	return fast->map[slot / (KARENA_PAGE_SIZE / KARENA_SLOT_UNIT)];
+}
+
+/* Stores a slot and goes on behind, or to none; CHECK, of the inputs behind it, may too. */
+#define KARENA_RSEQ_PUT(check, ...) \
+	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN \
+		"cmpw %w[top], 4(%[cpu], %[number], 8)\n\t" \
+		"je %l[none]\n\t" \
+		check \
+		"movl %k[slot], (%[cpu], %[top], 4)\n\t" \
+		"addl $1, %k[top]\n\t" \
+		KARENA_RSEQ_END \
+		: [cpu] "=&r" (cpu), [top] "=&r" (top) \
+		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines), \
+		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT), \
+		  __VA_ARGS__ \
+		: "memory", "cc" \
+		: again, none)
+
 /**
- * karena_fast_give() - put an object into this CPU's magazine
- * @fast: of the heap
+ * karena_fast_put() - put an object into this CPU's magazine
+ * @fast: of a heap that has magazines, no types, and is not collected
+ * @number: what the map says of the object's page
+ * @slot: place of the object
+ *
+ * Return: 1; 0 if there is no room, or no such magazine.
+ */
+static inline __attribute__((__always_inline__)) int
+karena_fast_put(const struct karena_fast *fast, unsigned long number, unsigned long slot)
+{
+	unsigned long cpu, top;
+
+again:
+	KARENA_RSEQ_PUT("", "i" (0));
+	return 1;
+none:
+	return 0;
+}
+
+/**
+ * karena_fast_give() - the same in any heap
+ * @fast: of a heap that has magazines
  * @number: of the magazine
  * @object: the object
+ *
+ * The collector finds its address in a register until it is in the magazine.
  *
  * Return: 1; 0 if there is no room, or while the collector marks.
  */
 static inline __attribute__((__always_inline__)) int
 karena_fast_give(const struct karena_fast *fast, unsigned long number, void *object)
 {
-	unsigned long slot = (unsigned long)((char *)object - fast->base) / KARENA_SLOT_UNIT;
-	unsigned long magazine, count;
+	unsigned long slot = karena_fast_slot(fast, object), cpu, top;
 
-	/* As above. */
-	if (!fast->magazines)
-		return 0;
 again:
-	/* clang-format off */
-	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN
-		"leaq (%[magazine], %[at]), %[magazine]\n\t"
-		"movl (%[magazine]), %k[count]\n\t"
-		"cmpl 4(%[magazine]), %k[count]\n\t"
-		"jae %l[none]\n\t"
-		"cmpl %[mark], %[phase]\n\t"
-		"je %l[none]\n\t"
-		"movl %k[slot], 8(%[magazine], %[count], 4)\n\t"
-		"addl $1, %k[count]\n\t"
-		"movl %k[count], (%[magazine])\n"
-		KARENA_RSEQ_END
-		: [magazine] "=&r" (magazine), [count] "=&r" (count)
-		: [rseq] "r" (fast->rseq), [stride] "rm" (fast->stride),
-		  [magazines] "m" (fast->magazines), [slot] "r" (slot), "r" (object),
-		  [at] "r" (number * sizeof(struct karena_cpu_magazine)),
-		  [phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK)
-		: "memory", "cc"
-		: again, none);
-	/* clang-format on */
+	KARENA_RSEQ_PUT("cmpl %[mark], %[phase]\n\t"
+			"je %l[none]\n\t",
+			[phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK), "r" (object));
 	return 1;
 none:
 	return 0;
 }
 
 /*
- * The magazine that an object is of, if it has room for any; 0 if the object is large, or
- * of a type, or none.
+ * The magazine that an object is of, if it has room for any; 0 if the object is of a
+ * type, or none, or large and of another number of pages than magazines are for.
  */
 static inline unsigned int karena_fast_magazine(const struct karena_fast *fast, const void *object)
 {
-	unsigned long offset = (const char *)object - fast->base;
+	unsigned long slot = karena_fast_slot(fast, object);
 	unsigned int number;
 
-	/* In KARENA_SLOT_UNIT; what is no multiple of it is far beyond. */
-	if ((offset >> 4 | offset << 60) >= fast->slots)
+	if (slot >= fast->slots)
 		return 0;
-	number = fast->map[offset / KARENA_PAGE_SIZE];
-	return number - 3 < KARENA_NR_MAGAZINES - 4 ? number : 0;
+	number = karena_fast_number(fast, slot);
+	/* Those of class 0 are 1 and 2, and packed objects have the last one below. */
+	if (number - 3 < KARENA_LARGE_MAGAZINE - 4 ||
+	    number - KARENA_LARGE_MAGAZINE < KARENA_NR_MAGAZINES - KARENA_LARGE_MAGAZINE)
+		return number;
+	return 0;
 }
 #endif
 

@@ -79,7 +79,7 @@ static char *map_magazines(struct karena *heap)
 		  heap->fd, KARENA_OFF_MAGAZINES);
 	if (at == MAP_FAILED)
 		return NULL;
-	return at + KARENA_NO_CPUS * heap->control->magazines_stride;
+	return at + (KARENA_NO_CPUS << KARENA_CPU_SHIFT);
 }
 
 /* What is zero else: then each object is a system call. */
@@ -89,15 +89,12 @@ static void make_fast(struct karena *heap)
 
 	if (!control || heap->readonly || heap->checked)
 		return;
-	heap->fast = (struct karena_fast) {
-		.magazines = map_magazines(heap),
-		.stride = control->magazines_stride,
-		.base = heap->base,
-		.slots = heap->window / KARENA_SLOT_UNIT,
-		.map = (const void *)((const char *)control + control->map_offset),
-		.phase = &control->phase,
-		.rseq = &__rseq_offset ? __rseq_offset : 0,
-	};
+	heap->fast.magazines = map_magazines(heap);
+	heap->fast.rseq = &__rseq_offset ? __rseq_offset : 0;
+	heap->fast.base = heap->base;
+	heap->fast.slots = heap->window / KARENA_SLOT_UNIT;
+	heap->fast.map = (const void *)((const char *)control + control->map_offset);
+	heap->fast.phase = &control->phase;
 }
 
 static int map(struct karena *heap)
@@ -117,7 +114,7 @@ static void unmap(struct karena *heap)
 	struct karena_fast *fast = &heap->fast;
 
 	if (fast->magazines)
-		munmap(fast->magazines - KARENA_NO_CPUS * fast->stride,
+		munmap(fast->magazines - (KARENA_NO_CPUS << KARENA_CPU_SHIFT),
 		       heap->control->magazines_size);
 	if (heap->control)
 		munmap((void *)heap->control, heap->control_size);
@@ -130,8 +127,8 @@ static int register_data(struct karena *heap)
 	__u64 flags = heap->control ? heap->control->flags : 0;
 
 	heap->barrier = !!(flags & KARENA_SETUP_BARRIER);
-	heap->collected = !!(flags & KARENA_SETUP_COLLECT);
-	return heap->collected ? karena_data_roots(heap, 1) : 0;
+	heap->fast.collected = !!(flags & KARENA_SETUP_COLLECT);
+	return heap->fast.collected ? karena_data_roots(heap, 1) : 0;
 }
 
 static int map_and_register(struct karena *heap)

@@ -590,6 +590,10 @@ int karena_gc_stats(const struct karena *heap, struct karena_gc_info *info);
  */
 int karena_stats(const struct karena *heap, struct karena_heap_info *info);
 
+#if !defined(KARENA_NO_INLINE)
+#include <karena/inline.h>
+#endif
+
 #ifdef __cplusplus
 }
 #endif

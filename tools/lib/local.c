@@ -9,30 +9,30 @@
  */
 #include "internal.h"
 
-#define ROOM	(sizeof(((struct local *)0)->object) / sizeof(void *))
+#define ROOM	(sizeof(((struct karena_local *)0)->object) / sizeof(void *))
 #define LARGEST	1024u		/* bytes of an object */
 
 static int is_for(const struct karena *heap, unsigned int number)
 {
 	size_t bytes = karena_magazine_bytes(number);
 
-	return !heap->collected && bytes <= LARGEST && bytes % KARENA_SLOT_UNIT == 0;
+	return !heap->fast.collected && bytes <= LARGEST && bytes % KARENA_SLOT_UNIT == 0;
 }
 
 /* This thread's first, as it is in each call but the first one. */
-static struct cache *cache_of(struct karena *heap)
+static struct karena_cache *cache_of(struct karena *heap)
 {
-	struct cache *cache = karena_caches;
+	struct karena_cache *cache = karena_caches;
 
-	return cache && cache->serial == heap->serial ? cache : karena_find_cache(heap);
+	return cache && cache->serial == heap->fast.serial ? cache : karena_find_cache(heap);
 }
 
 /* An object, as it is; NULL if none can be had this way. */
 void *karena_local_take(struct karena *heap, unsigned int number)
 {
-	struct cache *cache = is_for(heap, number) ? cache_of(heap) : NULL;
+	struct karena_cache *cache = is_for(heap, number) ? cache_of(heap) : NULL;
 	size_t bytes = karena_magazine_bytes(number);
-	struct local *local;
+	struct karena_local *local;
 
 	if (!cache)
 		return NULL;
@@ -48,8 +48,8 @@ void *karena_local_take(struct karena *heap, unsigned int number)
 /* 1 if it has been taken, 0 if it is still the caller's. */
 int karena_local_give(struct karena *heap, unsigned int number, void *object)
 {
-	struct cache *cache = is_for(heap, number) ? cache_of(heap) : NULL;
-	struct local *local;
+	struct karena_cache *cache = is_for(heap, number) ? cache_of(heap) : NULL;
+	struct karena_local *local;
 
 	if (!cache)
 		return 0;
@@ -63,13 +63,13 @@ int karena_local_give(struct karena *heap, unsigned int number, void *object)
 }
 
 /* All of it goes back, if its heap is open and of this kind. */
-void karena_local_end(struct cache *cache)
+void karena_local_end(struct karena_cache *cache)
 {
 	unsigned int i;
 
 	if (!karena_hold(cache->heap, cache->serial))
 		return;
-	for (i = 0; !cache->heap->collected && i < KARENA_NR_MAGAZINES; i++)
+	for (i = 0; !cache->heap->fast.collected && i < KARENA_NR_MAGAZINES; i++)
 		karena_free_bulk(cache->heap, cache->local[i].count, cache->local[i].object, NULL);
 	karena_let_go();
 }

@@ -44,17 +44,18 @@ static void *fill(struct karena *heap, unsigned int number)
 /* An object of a magazine's kind, as it is; NULL with errno. */
 static void *take(struct karena *heap, unsigned int number)
 {
-	void *object = karena_fast_take(&heap->fast, number);
+	void *object;
 
-	if (object)
-		return object;
-	return heap->fast.magazines ? fill(heap, number) : karena_local_take(heap, number);
+	if (!heap->fast.magazines)
+		return karena_local_take(heap, number);
+	object = karena_fast_take(&heap->fast, number);
+	return object ? object : fill(heap, number);
 }
 
 /* Whether objects are cleared before they go to a magazine: they may hold references. */
 static int is_cleared(const struct karena *heap, unsigned int number)
 {
-	return heap->collected && !((number - 1) & 1);
+	return heap->fast.collected && !((number - 1) & 1);
 }
 
 /* Which magazine has what is asked for; 0 if none. */

@@ -18,24 +18,14 @@
 #define FLUSH		64u
 
 /* The extent that the next object is of; NULL if there is none. */
-static struct karena_extent *current(struct slot *slot)
+static struct karena_extent *current(struct karena_slot *slot)
 {
 	while (slot->at < slot->nr && slot->extent[slot->at].start == slot->extent[slot->at].end)
 		slot->at++;
 	return slot->at < slot->nr ? &slot->extent[slot->at] : NULL;
 }
 
-static void *hand_out(struct slot *slot, struct karena_extent *extent)
-{
-	void *object = (void *)(uintptr_t)extent->start;
-
-	/* In a register before the cache does not keep it any more. */
-	__asm__ volatile("" : "+r"(object) : : "memory");
-	extent->start += slot->distance;
-	return object;
-}
-
-static void flush_slot(struct karena *heap, struct slot *slot)
+static void flush_slot(struct karena *heap, struct karena_slot *slot)
 {
 	struct karena_extent *extent;
 	void *object[FLUSH];
@@ -43,7 +33,7 @@ static void flush_slot(struct karena *heap, struct slot *slot)
 
 	do {
 		for (n = 0; n < FLUSH && (extent = current(slot)); n++)
-			object[n] = hand_out(slot, extent);
+			object[n] = karena_hand_out(slot, extent);
 		if (n)
 			karena_free_bulk(heap, n, object, NULL);
 	} while (n);
@@ -53,10 +43,10 @@ static void flush_slot(struct karena *heap, struct slot *slot)
 /* What this thread has and does not use yet goes back. */
 void karena_flush(struct karena *heap)
 {
-	struct cache *cache = karena_caches;
+	struct karena_cache *cache = karena_caches;
 	int i;
 
-	while (cache && cache->serial != heap->serial)
+	while (cache && cache->serial != heap->fast.serial)
 		cache = cache->next;
 	for (i = 0; cache && i < KARENA_SLOTS; i++)
 		flush_slot(heap, &cache->slot[i]);
@@ -76,7 +66,7 @@ static void *take_one(struct karena *heap, struct karena_type type)
 }
 
 /* How many to take now: more and more, as long as they are used. */
-static __u32 next_batch(const struct slot *slot, struct karena_type type)
+static __u32 next_batch(const struct karena_slot *slot, struct karena_type type)
 {
 	__u32 batch = slot->batch ? 2 * slot->batch : FIRST_BATCH;
 
@@ -84,7 +74,7 @@ static __u32 next_batch(const struct slot *slot, struct karena_type type)
 }
 
 /* Fills a slot that is empty; 0, or -1 if it stays so. */
-static int take(struct karena *heap, struct karena_type type, struct slot *slot)
+static int take(struct karena *heap, struct karena_type type, struct karena_slot *slot)
 {
 	struct karena_refill args = {
 		.size = sizeof(args),
@@ -111,9 +101,9 @@ static int take(struct karena *heap, struct karena_type type, struct slot *slot)
 /* Not inline: karena_new() is to save no registers for it. */
 static __attribute__((noinline)) void *refill(struct karena *heap, struct karena_type type)
 {
-	struct cache *cache = heap->collected && type.id ? karena_find_cache(heap) : NULL;
+	struct karena_cache *cache = heap->fast.collected && type.id ? karena_find_cache(heap) : NULL;
 	struct karena_extent *extent;
-	struct slot *slot;
+	struct karena_slot *slot;
 
 	if (!cache)
 		return take_one(heap, type);
@@ -123,20 +113,12 @@ static __attribute__((noinline)) void *refill(struct karena *heap, struct karena
 	extent = current(slot);
 	if (!extent && take(heap, type, slot))
 		return take_one(heap, type);
-	return hand_out(slot, extent ? extent : slot->extent);
+	return karena_hand_out(slot, extent ? extent : slot->extent);
 }
 
 EXPORT void *karena_new(struct karena *heap, struct karena_type type)
 {
-	struct cache *cache = karena_caches;
-	struct karena_extent *extent;
-	struct slot *slot;
+	void *object = karena_cache_take(&heap->fast, type.id);
 
-	if (cache && cache->serial == heap->serial) {
-		slot = &cache->slot[type.id % KARENA_SLOTS];
-		extent = &slot->extent[slot->at % KARENA_MAX_EXTENTS];
-		if (slot->type == type.id && extent->start < extent->end)
-			return hand_out(slot, extent);
-	}
-	return refill(heap, type);
+	return object ? object : refill(heap, type);
 }

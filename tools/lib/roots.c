@@ -258,7 +258,7 @@ void karena_opened(struct karena *heap)
 	static __u64 last;
 
 	take_lock();
-	heap->serial = ++last;
+	heap->fast.serial = ++last;
 	heap->next = heaps;
 	heaps = heap;
 	drop_lock();
@@ -282,7 +282,7 @@ int karena_hold(const struct karena *heap, __u64 serial)
 
 	take_lock();
 	for (other = serial ? heaps : NULL; other; other = other->next)
-		if (other == heap && other->serial == serial)
+		if (other == heap && other->fast.serial == serial)
 			return 1;
 	drop_lock();
 	return 0;
@@ -304,7 +304,7 @@ void karena_drop_root(__u64 serial, void *start, size_t size)
 
 	take_lock();
 	for (heap = heaps; heap; heap = heap->next)
-		if (!serial || heap->serial == serial)
+		if (!serial || heap->fast.serial == serial)
 			karena_root_del(heap, start, size);
 	errno = saved;
 	drop_lock();

@@ -39,12 +39,18 @@ jansson_libs   = $(or $(shell pkg-config --libs jansson 2>/dev/null),\
 obj	:= $(BUILD)/obj/$(name)
 # Build folders see the contract as an installed program does: <linux/karena.h>.
 staged	:= $(BUILD)/include/linux/karena.h
+# What <karena.h> brings with it.
+inline	:= fast.h classes.h cache.h inline.h
+staged	+= $(inline:%=$(BUILD)/include/karena/%)
 
 # The recipe is for make to say nothing when there is nothing to do.
 all:
 	@:
 
-$(staged): $(uapi)
+$(BUILD)/include/linux/karena.h: $(uapi)
+	$(Q)mkdir -p $(@D) && ln -sfn $< $@
+
+$(BUILD)/include/karena/%.h: $(tools)/lib/%.h
 	$(Q)mkdir -p $(@D) && ln -sfn $< $@
 
 $(obj)/%.o: %.c $(staged)

@@ -60,7 +60,7 @@ void karena_fork_changed(void)
 
 static void take_magazines(struct state *state)
 {
-	state->fast.magazines = NULL;
+	state->fast.magazines = state->nothing;
 	/* Whoever was in a sequence begins anew, and finds none. */
 	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 }
@@ -76,7 +76,7 @@ static void prepare(void)
 	before = *state;
 	closed = state;
 	karena_shared_flush(state);
-	if (before.fast.magazines)
+	if (karena_has_magazines(&before))
 		take_magazines(state);
 	making = 1;
 	karena_forking = 2;

@@ -14,6 +14,7 @@
 
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
+#define SMALL		1024u	/* bytes: the first step of the classes' tables */
 #define INITIAL_EXEC	__attribute__((tls_model("initial-exec")))
 
 /* glibc's own, for what is asked before there is a heap, or where there is none. */
@@ -30,13 +31,9 @@ enum phase {
 };
 
 /*
- * What is ready for any thread: small objects where CPUs have no magazines, by the
- * numbers that these would have; beyond those, large ones.  Who finds it locked asks the
- * kernel.
+ * What is ready for any thread where CPUs have no magazines, by the numbers that these
+ * would have.  Who finds it locked asks the kernel.
  */
-#define NR_LARGE_BINS	12
-#define NR_BINS		(KARENA_NR_MAGAZINES + NR_LARGE_BINS)
-
 struct bin {
 	unsigned int count;
 	void *object[24];
@@ -44,7 +41,7 @@ struct bin {
 
 struct shared {
 	int locked;
-	struct bin bin[NR_BINS];
+	struct bin bin[KARENA_NR_MAGAZINES];
 };
 
 /*
@@ -53,7 +50,10 @@ struct shared {
  * second one in the same place: who is at work with it may go on.
  */
 struct state {
-	struct karena_fast fast;
+	struct karena_fast fast;	/* its magazines are never NULL, but see most_small */
+	size_t most_small;		/* sizes below it have @small; 0: there is no heap yet */
+	__u8 small[SMALL / KARENA_SLOT_UNIT + 1];	/* magazines, by units of a size */
+	char *nothing;			/* magazines that have nothing, and room for nothing */
 	enum phase phase;
 	int fd;
 	__u32 id;			/* of the heap */
@@ -67,7 +67,8 @@ struct state {
 	struct shared shared;
 };
 
-extern struct state *karena_state;
+/* Hidden is said here as well, so that nobody looks for it elsewhere. */
+extern struct state *karena_state __attribute__((visibility("hidden")));
 
 /* setup.c */
 int karena_set_up(void);
@@ -94,11 +95,15 @@ int karena_alloc_from_heap(struct state *state, size_t size, unsigned int count,
 int karena_free_to_heap(struct state *state, unsigned int count, void **objects);
 
 /* shared.c */
-unsigned int karena_large_bin(size_t size);
-size_t karena_bin_bytes(unsigned int number);
 void *karena_shared_take(struct state *state, unsigned int number);
 int karena_shared_give(struct state *state, unsigned int number, void *object);
 void karena_shared_flush(struct state *state);
+
+/* Not while somebody forks, and not without restartable sequences. */
+static inline int karena_has_magazines(const struct state *state)
+{
+	return state->fast.magazines != state->nothing;
+}
 
 static inline int karena_in_window(const struct state *state, const void *object)
 {

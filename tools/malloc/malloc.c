@@ -21,21 +21,41 @@
 void free_sized(void *object, size_t size);
 void free_aligned_sized(void *object, size_t alignment, size_t size);
 
+/* Of no size that SMALL is for, or without a heap. */
+static __attribute__((noinline)) void *malloc_other(size_t size)
+{
+	struct state *state = karena_state;
+	unsigned int number = 0;
+	void *object;
+
+	if (state->most_small)
+		number = size <= KARENA_MAX_SMALL ? karena_magazine_for(size) + 1 :
+						    karena_magazine_for_large(size);
+	object = number ? karena_fast_take(&state->fast, number) : NULL;
+	return likely(object) ? object : karena_take_slowly(size);
+}
+
 EXPORT void *malloc(size_t size)
 {
-	void *object = NULL;
+	struct state *state = karena_state;
+	void *object;
 
-	if (likely(size <= KARENA_MAX_SMALL))
-		object = karena_fast_take(&karena_state->fast, karena_magazine_for(size) + 1);
+	if (unlikely(size >= state->most_small))
+		return malloc_other(size);
+	object = karena_fast_take(&state->fast, state->small[(size + KARENA_SLOT_UNIT - 1) /
+							     KARENA_SLOT_UNIT]);
 	return likely(object) ? object : karena_take_slowly(size);
 }
 
 EXPORT void free(void *object)
 {
 	const struct karena_fast *fast = &karena_state->fast;
-	unsigned int number = karena_fast_magazine(fast, object);
+	unsigned long slot = karena_fast_slot(fast, object);
 
-	if (likely(number && karena_fast_give(fast, number, object)))
+	/* Who gets it next is about to write there, and on some CPUs all else waits for it. */
+	__builtin_prefetch(object, 1);
+	if (likely(slot < fast->slots &&
+		   karena_fast_put(fast, karena_fast_number(fast, slot), slot)))
 		return;
 	if (object)
 		karena_give_slowly(object);

@@ -19,6 +19,7 @@
 #define GROWTH_UNIT	(2UL << 20)	/* of huge pages */
 #define FREED_STEP	(4UL << 20)	/* after so much some may be given back */
 #define FLUSHED_BYTES	(64UL << 10)	/* about as much goes with a flush */
+#define FLUSHED_LARGE	(256UL << 10)
 
 static _Noreturn void die(const char *text)
 {
@@ -183,13 +184,13 @@ static void *ask(struct state *state, unsigned int number, size_t size)
 {
 	void *object;
 
-	if (number && number < KARENA_NR_MAGAZINES && state->fast.magazines)
+	if (number && karena_has_magazines(state))
 		return fill(state, number);
 	object = number ? karena_shared_take(state, number) : NULL;
 	if (object)
 		return object;
 	if (number)
-		size = karena_bin_bytes(number);
+		size = karena_magazine_bytes(number);
 	return karena_alloc_from_heap(state, size, 1, &object) ? NULL : object;
 }
 
@@ -201,7 +202,7 @@ static size_t large_pages(size_t size)
 static void *take(struct state *state, size_t size)
 {
 	unsigned int number = size <= KARENA_MAX_SMALL ? karena_magazine_for(size) + 1 :
-							 karena_large_bin(size);
+							 karena_magazine_for_large(size);
 	void *object;
 
 	do
@@ -214,9 +215,9 @@ static void *take(struct state *state, size_t size)
 		karena_lost(state);
 		return NULL;
 	}
-	if (size > KARENA_MAX_SMALL)
+	if (!number)
 		state->large[((char *)object - state->fast.base) / KARENA_PAGE_SIZE] =
-			large_pages(number ? karena_bin_bytes(number) : size);
+			large_pages(size);
 	return object;
 }
 
@@ -250,7 +251,7 @@ static void flush(struct state *state, unsigned int number, void *object)
 		die("free(): invalid pointer\n");
 	if (args.rejected)
 		die("free(): double free or invalid pointer\n");
-	count_freed(state, FLUSHED_BYTES);
+	count_freed(state, number < KARENA_LARGE_MAGAZINE ? FLUSHED_BYTES : FLUSHED_LARGE);
 }
 
 static size_t size_in(const struct state *state, const void *object)
@@ -267,12 +268,10 @@ static void give(struct state *state, void *object)
 	unsigned int number = karena_fast_magazine(&state->fast, object);
 	size_t size = size_in(state, object);
 
-	if (number && state->fast.magazines) {
+	if (number && karena_has_magazines(state)) {
 		flush(state, number, object);
 		return;
 	}
-	if (!number && size)
-		number = karena_large_bin(size);
 	if (number && karena_shared_give(state, number, object))
 		return;
 	if (!karena_free_to_heap(state, 1, &object))

@@ -112,25 +112,71 @@ static int map_control(struct state *state)
 	return 0;
 }
 
-/* The magazines of CPUs; NULL if they cannot be had. */
-static char *map_magazines(const struct state *state)
-{
-	char *at;
+/* Where a thread finds that it has no CPU, if it has no such area of its own. */
+static __thread struct {
+	__u32 cpu_id_start;
+	__s32 cpu_id;
+	__u64 sequence;
+} no_rseq INITIAL_EXEC = { .cpu_id = -1 };
 
-	if (!state->control->magazines_size || !has_rseq())
-		return NULL;
-	at = mmap(NULL, state->control->magazines_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		  state->fd, KARENA_OFF_MAGAZINES);
-	if (at == MAP_FAILED)
-		return NULL;
-	return at + KARENA_NO_CPUS * state->control->magazines_stride;
+/* Where an area of the thread's is, from its thread pointer. */
+static long offset_of(void *area)
+{
+	return (char *)area - (char *)__builtin_thread_pointer();
 }
 
-static void unmap_magazines(const struct state *state, char *magazines)
+static char *to_first_cpu(char *region)
 {
-	if (magazines)
-		munmap(magazines - KARENA_NO_CPUS * state->fast.stride,
-		       state->control->magazines_size);
+	return region + (KARENA_NO_CPUS << KARENA_CPU_SHIFT);
+}
+
+static char *from_first_cpu(char *magazines)
+{
+	return magazines - (KARENA_NO_CPUS << KARENA_CPU_SHIFT);
+}
+
+/* Memory that is never written, and so never there. */
+static int map_nothing(struct state *state)
+{
+	size_t least = KARENA_NO_CPUS << KARENA_CPU_SHIFT, size = state->control->magazines_size;
+	char *at = mmap(NULL, size > least ? size : least, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+
+	if (at == MAP_FAILED)
+		return -1;
+	state->nothing = to_first_cpu(at);
+	return 0;
+}
+
+/* The magazines of CPUs, or nothing. */
+static void map_magazines(struct state *state)
+{
+	char *at = MAP_FAILED;
+
+	state->fast.rseq = offset_of(&no_rseq);
+	state->fast.magazines = state->nothing;
+	if (state->control->magazines_size && has_rseq())
+		at = mmap(NULL, state->control->magazines_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  state->fd, KARENA_OFF_MAGAZINES);
+	if (at == MAP_FAILED)
+		return;
+	state->fast.rseq = __rseq_offset;
+	state->fast.magazines = to_first_cpu(at);
+}
+
+static void unmap_magazines(const struct state *state)
+{
+	if (karena_has_magazines(state))
+		munmap(from_first_cpu(state->fast.magazines), state->control->magazines_size);
+}
+
+static void fill_small(struct state *state)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(state->small); i++)
+		state->small[i] = karena_magazine_for(i * KARENA_SLOT_UNIT) + 1;
+	state->most_small = SMALL + 1;
 }
 
 /* Only what is written there is memory. */
@@ -155,14 +201,15 @@ static int map_rest(struct state *state, char *base)
 		return -1;
 	control = state->control;
 	state->fast = (struct karena_fast) {
-		.stride = control->magazines_stride,
 		.base = base,
 		.slots = state->window / KARENA_SLOT_UNIT,
 		.map = (const void *)((const char *)control + control->map_offset),
 		.phase = &control->phase,
-		.rseq = &__rseq_offset ? __rseq_offset : 0,
 	};
-	state->fast.magazines = map_magazines(state);
+	if (!state->nothing && map_nothing(state))
+		return -1;
+	map_magazines(state);
+	fill_small(state);
 	return 0;
 }
 
@@ -291,7 +338,7 @@ void karena_lost(struct state *state)
 {
 	enum phase ready = PHASE_READY;
 
-	state->fast.magazines = NULL;
+	state->fast.magazines = state->nothing;
 	__atomic_compare_exchange_n(&state->phase, &ready, PHASE_NONE, 0, __ATOMIC_ACQ_REL,
 				    __ATOMIC_RELAXED);
 }
@@ -301,7 +348,7 @@ static int adopt(struct state *state, const struct state *before, int fd)
 {
 	struct karena_heap_info info = { .size = sizeof(info) };
 
-	unmap_magazines(before, before->fast.magazines);
+	unmap_magazines(before);
 	munmap((void *)before->control, before->control_size);
 	if (fd < 0 || ioctl(fd, KARENA_IOC_HEAP_INFO, &info))
 		return -1;
@@ -310,6 +357,7 @@ static int adopt(struct state *state, const struct state *before, int fd)
 	state->window = before->window;
 	state->grown = before->grown;
 	state->large = before->large;
+	state->nothing = before->nothing;
 	state->control_size = before->control_size;
 	if (map_rest(state, before->fast.base))
 		return -1;

@@ -1,47 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
 /*
- * libkarena-malloc, objects that are ready for any thread of the process: large ones, so
- * that not each of them is a system call, and small ones where a CPU's magazines cannot
- * be worked on (glibc before 2.35, kernels without rseq(2)).
+ * libkarena-malloc, objects that are ready for any thread of the process, so that not each
+ * of them is a system call where a CPU's magazines cannot be worked on (glibc before 2.35,
+ * kernels without rseq(2)).
  *
  * Nobody waits for the lock: a signal handler could wait for its own thread.
  */
 #include "internal.h"
 
-#define FIRST_PAGES	5	/* of a large object */
-#define BIN_BYTES	(512u << 10)	/* most in a bin */
+#define LARGE_BYTES	(512u << 10)	/* most in a bin */
 #define SMALL_BYTES	(16u << 10)	/* the same, of small objects */
-
-/* Bins of large objects: of 5, 6, 7, 8, 10, 12, 14, 16, ... 32 pages. */
-static size_t large_pages(unsigned int bin)
-{
-	return (size_t)(FIRST_PAGES + bin % 4) << bin / 4;
-}
-
-/* The bin for a large size; 0 if there is none. */
-unsigned int karena_large_bin(size_t size)
-{
-	unsigned int bin;
-
-	for (bin = 0; bin < NR_LARGE_BINS; bin++)
-		if (size <= large_pages(bin) * KARENA_PAGE_SIZE)
-			return KARENA_NR_MAGAZINES + bin;
-	return 0;
-}
-
-/* Bytes of an object of a bin. */
-size_t karena_bin_bytes(unsigned int number)
-{
-	if (number < KARENA_NR_MAGAZINES)
-		return karena_magazine_bytes(number);
-	return large_pages(number - KARENA_NR_MAGAZINES) * KARENA_PAGE_SIZE;
-}
 
 static unsigned int room_of(unsigned int number)
 {
 	const unsigned int most = sizeof(((struct bin *)0)->object) / sizeof(void *);
-	size_t bytes = number < KARENA_NR_MAGAZINES ? SMALL_BYTES : BIN_BYTES;
-	size_t room = bytes / karena_bin_bytes(number);
+	size_t bytes = number < KARENA_LARGE_MAGAZINE ? SMALL_BYTES : LARGE_BYTES;
+	size_t room = bytes / karena_magazine_bytes(number);
 
 	return room < most ? room : most;
 }
@@ -62,8 +36,8 @@ static void refill(struct state *state, unsigned int number, struct bin *bin)
 {
 	unsigned int n = room_of(number) / 2;
 
-	if (number < KARENA_NR_MAGAZINES && n &&
-	    !karena_alloc_from_heap(state, karena_bin_bytes(number), n, bin->object))
+	if (number < KARENA_LARGE_MAGAZINE && n &&
+	    !karena_alloc_from_heap(state, karena_magazine_bytes(number), n, bin->object))
 		bin->count = n;
 }
 
@@ -113,7 +87,7 @@ void karena_shared_flush(struct state *state)
 
 	if (__atomic_exchange_n(&state->shared.locked, 1, __ATOMIC_ACQUIRE))
 		return;
-	for (bin = state->shared.bin; bin < state->shared.bin + NR_BINS; bin++) {
+	for (bin = state->shared.bin; bin < state->shared.bin + KARENA_NR_MAGAZINES; bin++) {
 		karena_free_to_heap(state, bin->count, bin->object);
 		bin->count = 0;
 	}

@@ -13,6 +13,8 @@
 #   user-gc collected heaps of programs against Boehm's collector and Go's, in the
 #           stock Debian 6.1 and on UML, where user space has native speed but no
 #           two threads of a process run at a time
+#   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
+#           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -85,7 +87,7 @@ user_gc_programs() {
 	done
 	"${cc[@]}" -o "$bin/user-gc-karena" "$src/trees.c" "$lib"
 	"${cc[@]}" -DPEER_BOEHM -o "$bin/user-gc-boehm" "$src/trees.c" -lgc
-	"${cc[@]}" -o "$bin/user-gc-measure" "$src/measure.c"
+	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure.c"
 	(cd "$src/go" && GO111MODULE=off GOCACHE=$KARENA_BUILD/go go build -o "$bin/user-gc-go" .)
 }
 
@@ -103,7 +105,33 @@ bench_user_gc() {
 	done
 }
 
-all=(slab mark user-gc)
+malloc_programs() {
+	local src=$KARENA_TOP/tests/bench/malloc bin=$KARENA_BUILD/bin
+	local cc=(gcc -O2 -Wall -Wextra -pthread "-I$KARENA_BUILD/include")
+	make -C "$KARENA_TOP" tools >/dev/null
+	"${cc[@]}" -o "$bin/malloc-micro" "$src/micro.c"
+	"${cc[@]}" -DINLINE -o "$bin/malloc-inline" "$src/micro.c" "$KARENA_BUILD/lib/libkarena.a"
+	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure.c"
+	"${cc[@]}" -fPIC -shared -o "$KARENA_BUILD/lib/malloc-standin.so" "$src/standin.c"
+}
+
+bench_malloc() {
+	local logs=$KARENA_BUILD/vm/logs kernel=stock-6.1 log
+	malloc_programs
+	log=$logs/bench-malloc-native.log
+	say "benchmark malloc on this machine"
+	PATH=$KARENA_BUILD/bin:$PATH "$KARENA_TOP/tests/bench/malloc/run.sh" native >"$log"
+	report malloc native malloc/report.awk "$log"
+	log=$logs/bench-malloc-$kernel.log
+	"$KARENA_VM/build.sh" "$kernel" >/dev/null
+	say "benchmark malloc on $kernel"
+	"$KARENA_VM/run.sh" --name "bench-malloc-$kernel" --memory 3G --timeout 3600 \
+		--append "init_on_alloc=0" "$kernel" -- "$KARENA_VM/guest.sh" bench malloc >"$log" ||
+		{ tail -n 5 "$log" >&2; exit 1; }
+	report malloc "$kernel" malloc/report.awk "$log"
+}
+
+all=(slab mark user-gc malloc)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

@@ -14,7 +14,7 @@ depth=14
 once() {
 	local case=$1 peer=$2 program=$3
 	shift 3
-	user-gc-measure "$case" "$peer" "user-gc-$program" "$@"
+	bench-measure user-gc "$case" "$peer" "user-gc-$program" "$@"
 }
 
 # all_peers CASE PROGRAM_ARGUMENT...

@@ -2,12 +2,13 @@
 /*
  * Runs a program and says what it took, in one line around what it prints itself.
  *
- *	usage: measure CASE PEER COMMAND...
+ *	usage: measure BENCHMARK CASE PEER COMMAND...
  *
  * cpu_us is the time of the program on CPUs and that of all threads of the kernel
  * meanwhile (kernel_us of it): karena marks and sweeps there.  peak is memory that was
  * charged to a control group of its own: user pages, page tables, and what karena keeps
- * in the kernel for its heap.
+ * in the kernel for its heap; where no group can be made, as rss, the most memory that
+ * one process of it had.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 
 #define KTHREADD 2
 
-static char group[64];
+static char group[64];		/* a folder; empty: there is none */
 
 static long long now_us(void)
 {
@@ -73,25 +74,35 @@ static FILE *group_file(const char *name, const char *mode)
 	return fopen(path, mode);
 }
 
+static void make_group(void)
+{
+	snprintf(group, sizeof(group), "/sys/fs/cgroup/bench-%d", getpid());
+	if (mkdir(group, 0755))
+		*group = 0;
+}
+
 static void enter_group(void)
 {
-	FILE *f = group_file("cgroup.procs", "w");
+	FILE *f = *group ? group_file("cgroup.procs", "w") : NULL;
 
+	if (!*group)
+		return;
 	if (!f || fprintf(f, "%d", getpid()) < 0 || fclose(f)) {
 		perror(group);
 		_exit(1);
 	}
 }
 
-static long long peak_bytes(void)
+static long long peak_bytes(const struct rusage *usage)
 {
-	FILE *f = group_file("memory.peak", "r");
+	FILE *f = *group ? group_file("memory.peak", "r") : NULL;
 	long long bytes = 0;
 
-	if (f && fscanf(f, "%lld", &bytes) != 1)
+	if (!f)
+		return usage->ru_maxrss * 1024LL;
+	if (fscanf(f, "%lld", &bytes) != 1)
 		bytes = 0;
-	if (f)
-		fclose(f);
+	fclose(f);
 	return bytes;
 }
 
@@ -124,23 +135,21 @@ int main(int argc, char **argv)
 	struct rusage usage;
 	int status;
 
-	if (argc < 4)
+	if (argc < 5)
 		return 2;
-	snprintf(group, sizeof(group), "/sys/fs/cgroup/bench-%d", getpid());
-	if (mkdir(group, 0755)) {
-		perror(group);
-		return 1;
-	}
-	printf("user-gc case=%s peer=%s ", argv[1], argv[2]);
+	make_group();
+	printf("%s case=%s peer=%s ", argv[1], argv[2], argv[3]);
 	fflush(stdout);
 	kernel = kernel_us();
 	wall = now_us();
-	status = run(argv + 3);
+	status = run(argv + 4);
 	wall = now_us() - wall;
 	kernel = kernel_us() - kernel;
 	getrusage(RUSAGE_CHILDREN, &usage);
-	printf("wall_us=%lld cpu_us=%lld kernel_us=%lld faults=%ld peak=%lld status=%d\n", wall,
-	       used_us(&usage) + kernel, kernel, usage.ru_minflt, peak_bytes(), status);
-	rmdir(group);
+	printf("wall_us=%lld cpu_us=%lld kernel_us=%lld faults=%ld peak=%lld rss=%lld status=%d\n",
+	       wall, used_us(&usage) + kernel, kernel, usage.ru_minflt, peak_bytes(&usage),
+	       usage.ru_maxrss * 1024LL, status);
+	if (*group)
+		rmdir(group);
 	return status;
 }

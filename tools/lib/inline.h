@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0 */
+/*
+ * libkarena, what programs have inline: objects of sizes that the compiler knows, and of
+ * registered types, without a call.  <karena.h> brings it where the compiler can do it;
+ * KARENA_NO_INLINE, defined before, keeps it out.
+ */
+#ifndef KARENA_INLINE_H
+#define KARENA_INLINE_H
+
+#include "cache.h"
+
+#if defined(KARENA_HAS_FAST) && defined(__OPTIMIZE__)
+
+#define KARENA_MOST_INLINE	1024	/* bytes, to be cleared where it is asked for */
+
+static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__)) void *
+karena_alloc_inline(struct karena *heap, size_t size)
+{
+	/* It is the first member of a heap. */
+	const struct karena_fast *fast = (const struct karena_fast *)(const void *)heap;
+	void *object = NULL;
+
+	if (fast->magazines)
+		object = karena_fast_take(fast, karena_magazine_for(size));
+	if (__builtin_expect(!object, 0))
+		return (karena_alloc)(heap, size);
+	if (!fast->collected)
+		__builtin_memset(object, 0, size);
+	return object;
+}
+
+/* Arguments may have commas of their own. */
+#define karena_alloc(heap, ...) \
+	(__builtin_constant_p(__VA_ARGS__) && (size_t)(__VA_ARGS__) - 1 < KARENA_MOST_INLINE ? \
+		 karena_alloc_inline(heap, __VA_ARGS__) : \
+		 (karena_alloc)(heap, __VA_ARGS__))
+
+static inline void *karena_new_inline(struct karena *heap, struct karena_type type)
+{
+	const struct karena_fast *fast = (const struct karena_fast *)(const void *)heap;
+	void *object = karena_cache_take(fast, type.id);
+
+	return __builtin_expect(object != NULL, 1) ? object : (karena_new)(heap, type);
+}
+
+#define karena_new(heap, ...)	karena_new_inline(heap, __VA_ARGS__)
+
+#endif
+
+#endif /* KARENA_INLINE_H */
