@@ -87,7 +87,7 @@ user_gc_programs() {
 	done
 	"${cc[@]}" -o "$bin/user-gc-karena" "$src/trees.c" "$lib"
 	"${cc[@]}" -DPEER_BOEHM -o "$bin/user-gc-boehm" "$src/trees.c" -lgc
-	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure.c"
+	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure/measure.c"
 	(cd "$src/go" && GO111MODULE=off GOCACHE=$KARENA_BUILD/go go build -o "$bin/user-gc-go" .)
 }
 
@@ -111,7 +111,7 @@ malloc_programs() {
 	make -C "$KARENA_TOP" tools >/dev/null
 	"${cc[@]}" -o "$bin/malloc-micro" "$src/micro.c"
 	"${cc[@]}" -DINLINE -o "$bin/malloc-inline" "$src/micro.c" "$KARENA_BUILD/lib/libkarena.a"
-	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure.c"
+	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure/measure.c"
 	"${cc[@]}" -fPIC -shared -o "$KARENA_BUILD/lib/malloc-standin.so" "$src/standin.c"
 }
 

@@ -17,8 +17,8 @@ libs=/usr/lib/x86_64-linux-gnu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Emulation takes some 40 times as long.
-objects=${OBJECTS:-3000000} runs=${RUNS:-11}
-[ -n "$native" ] || objects=200000 runs=5
+objects=3000000 runs=${KARENA_RUNS:-11}
+[ -n "$native" ] || objects=200000 runs=${KARENA_RUNS:-5}
 
 declare -A library=(
 	[glibc]=
