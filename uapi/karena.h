@@ -70,6 +70,7 @@
 #define KARENA_FEAT_REFILL	(1ULL << 5)	/* KARENA_IOC_REFILL, KARENA_ROOT_EXTENTS */
 #define KARENA_FEAT_MAGAZINES	(1ULL << 6)	/* KARENA_OFF_MAGAZINES and its calls */
 #define KARENA_FEAT_PRIVATE	(1ULL << 7)	/* KARENA_SETUP_PRIVATE and its calls */
+#define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -655,19 +656,28 @@ KARENA_ASSERT(sizeof(struct karena_release) == 24);
 #define KARENA_RELEASE_ALL	(1U << 0)
 
 /**
- * struct karena_clone - KARENA_IOC_CLONE: a private heap with the same objects
+ * struct karena_clone - KARENA_IOC_CLONE: a heap with the same objects
  * @size: sizeof(struct karena_clone)
  * @flags: 0
  * @fd: out: its descriptor, close-on-exec
  * @reserved: 0
  *
- * For a child after fork(), whose memory is as its parent's was: the clone is at the same
- * addresses, has the same objects and the same limit, and nothing in its magazines; what
- * those of the caller have is free in it.  To be of one moment, nobody may allocate or
- * free from this call until fork() has returned.
+ * The clone is at the same addresses, so that no process can map both at once, has the
+ * same objects, types and limits, and nothing in its magazines; what those of the heap
+ * have is free in it.  From there on what is done to one of them is not seen in the other.
  *
- * Errors: EBADF, ENXIO; EINVAL the heap is not private; EMFILE, ENFILE; ENOSPC the user
- * has its number of heaps; ENOMEM; EINTR killed while at it.
+ * It is as the heap was at one moment during the call, with all that was written before
+ * by anybody and nothing that was written after.  Who comes to the heap meanwhile waits.
+ * Memory is the same for both until one of them writes there; all of it is charged to the
+ * user at once.  If the heap is collected, so is the clone, but not before somebody says
+ * so (KARENA_IOC_GC_CONTROL, KARENA_IOC_COLLECT): nobody has mapped it yet.
+ *
+ * The clone of a private heap is for a child after fork(), whose memory is as its
+ * parent's was.  To be of one moment, nobody may allocate or free there from this call
+ * until fork() has returned.
+ *
+ * Errors: EBADF, ENXIO; EMFILE, ENFILE; ENOSPC the user has its number of heaps, or 4 TiB
+ * of windows; ENOMEM; EINTR killed while at it.
  */
 struct karena_clone {
 	__u32 size;

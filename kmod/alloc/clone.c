@@ -6,6 +6,7 @@
  * Spans are looked at one after the other, by their addresses, without stopping anybody:
  * who wants them all of one moment lets nobody allocate or free meanwhile.  Objects in
  * magazines of the kernel are free in the clone, as are runs of pages, which it has none.
+ * Blocks of tiny objects that a CPU cuts from are not in the clone.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -21,7 +22,10 @@ struct picture {
 	unsigned long npages;
 	size_t large_size;		/* 0 if it is of a class */
 	unsigned int spc;
+	const struct karena_layout *layout;
+	unsigned int size;		/* of an object */
 	unsigned int live;		/* how many objects */
+	u16 tiny[KARENA_PAGE_SIZE / KARENA_TINY_SIZE];	/* see tiny.c */
 	DECLARE_BITMAP(free, MOST_OBJECTS);
 };
 
@@ -31,7 +35,11 @@ static void look_at_objects(const struct karena_span *span, struct picture *pict
 
 	bitmap_zero(picture->free, MOST_OBJECTS);
 	for (i = 0; i < span->nelems; i++) {
-		if (READ_ONCE(span->state[i]) == KARENA_LIVE)
+		u8 state = READ_ONCE(span->state[i]);
+
+		if (state == KARENA_TINY)
+			picture->tiny[i] = karena_tiny_starts(READ_ONCE(span->tiny[i]));
+		if (state == KARENA_LIVE || (state == KARENA_TINY && picture->tiny[i]))
 			picture->live++;
 		else
 			__set_bit(i, picture->free);
@@ -52,6 +60,8 @@ static bool look_at(struct karena_heap *heap, unsigned long page, struct picture
 		picture->npages = span->central ? karena_class_pages[span->central->class] :
 				  span->large_size >> KARENA_PAGE_SHIFT;
 		picture->spc = span->central ? span->central->spc : 0;
+		picture->layout = span->layout;
+		picture->size = span->size;
 		look_at_objects(span, picture);
 	}
 	rcu_read_unlock();
@@ -66,24 +76,48 @@ static void paint_objects(struct karena_span *span, const struct picture *pictur
 		bitmap_copy(span->free, picture->free, span->nelems);
 		span->nfree = span->nelems - picture->live;
 	}
-	for (i = 0; i < span->nelems; i++)
-		if (!test_bit(i, picture->free))
-			span->state[i] = KARENA_LIVE;
+	for (i = 0; i < span->nelems; i++) {
+		if (test_bit(i, picture->free))
+			continue;
+		span->state[i] = span->tiny ? KARENA_TINY : KARENA_LIVE;
+		if (span->tiny)
+			span->tiny[i] = picture->tiny[i];
+	}
 }
 
-static int paint(struct karena_heap *heap, const struct picture *picture, struct karena_run *run,
-		 gfp_t gfp)
+/* The type of the clone for what objects of a type of the other heap hold; or NULL. */
+static struct karena_type *type_of(const struct karena_cloner *cloner,
+				   const struct picture *picture)
 {
+	return cloner->type ? cloner->type(cloner, picture->layout) : NULL;
+}
+
+static struct karena_central *central_of(const struct karena_cloner *cloner,
+					 const struct picture *picture, gfp_t gfp)
+{
+	struct karena_type *type = type_of(cloner, picture);
+
+	return type ? karena_type_central(type, picture->size, gfp) :
+		      karena_central_get(cloner->to, picture->spc, gfp);
+}
+
+static int paint(const struct karena_cloner *cloner, const struct picture *picture,
+		 struct karena_run *run, gfp_t gfp)
+{
+	const struct karena_layout *layout = picture->layout;
 	struct karena_central *central = NULL;
+	struct karena_heap *heap = cloner->to;
 	struct karena_span *span;
 
 	if (!picture->large_size) {
-		central = karena_central_get(heap, picture->spc, gfp);
+		central = central_of(cloner, picture, gfp);
 		if (!central)
 			return -ENOMEM;
+		layout = central->layout;
+	} else if (type_of(cloner, picture)) {
+		layout = type_of(cloner, picture)->layout;
 	}
-	span = karena_span_new(heap, central, central ? central->layout :
-			       &karena_layout_conservative, run, picture->large_size, gfp);
+	span = karena_span_new(heap, central, layout, run, picture->large_size, gfp);
 	if (!span)
 		return -ENOMEM;
 	paint_objects(span, picture);
@@ -95,14 +129,13 @@ static int paint(struct karena_heap *heap, const struct picture *picture, struct
 }
 
 /*
- * Makes the spans of @from those of @to as well, which is new; @take gives it their pages,
- * in ascending order.  Sleeps.  What there is after an error goes with the heap.
+ * Makes the spans of a heap those of another one as well, which is new.  Sleeps.  What
+ * there is after an error goes with the heap.
  */
-int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
-		      struct karena_run *(*take)(struct karena_heap *to, unsigned long start,
-						 unsigned long npages, gfp_t gfp))
+int karena_heap_clone(const struct karena_cloner *cloner)
 {
 	struct picture *picture = kmalloc(sizeof(*picture), GFP_KERNEL);
+	struct karena_heap *from = cloner->from, *to = cloner->to;
 	gfp_t gfp = GFP_KERNEL | to->gfp;
 	struct karena_run *run;
 	unsigned long page = 0;
@@ -122,8 +155,8 @@ int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
 		if (!look_at(from, page++, picture))
 			continue;
 		page = picture->start + picture->npages;
-		run = take(to, picture->start, picture->npages, gfp);
-		err = run ? paint(to, picture, run, gfp) : -ENOMEM;
+		run = cloner->take(cloner, picture->start, picture->npages, gfp);
+		err = run ? paint(cloner, picture, run, gfp) : -ENOMEM;
 		if (err && run)
 			karena_mheap_free(to, run);
 		cond_resched();

@@ -165,7 +165,8 @@ struct karena_heap;
  * @release: give back the memory of a run that is in no tree, and the run
  * @publish: tell the user of the heap that the pages of @run hold objects of
  *	this value (1 + span class, 0 for none any more); may be NULL
- * @clear: zero memory that is mapped at an address of the heap
+ * @clear: zero memory that is mapped at an address of the heap; may sleep
+ * @wipe: the same without, of what was freed; it may leave it as it is
  * @charge: charge @n pages to whom they belong, beyond the heap's own limit;
  *	may be NULL
  * @uncharge: take that back; may be NULL
@@ -178,6 +179,7 @@ struct karena_backing {
 	void (*release)(struct karena_heap *heap, struct karena_run *run);
 	int (*publish)(struct karena_heap *heap, struct karena_run *run, u16 value);
 	void (*clear)(struct karena_heap *heap, unsigned long addr, size_t size);
+	void (*wipe)(struct karena_heap *heap, unsigned long addr, size_t size);
 	int (*charge)(struct karena_heap *heap, unsigned long n);
 	void (*uncharge)(struct karena_heap *heap, unsigned long n);
 	void (*destroy)(struct karena_heap *heap);
@@ -434,15 +436,31 @@ size_t karena_usable_addr(struct karena_heap *heap, unsigned long addr);
 void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_reject why);
 
 /* clone.c */
-int karena_heap_clone(struct karena_heap *to, struct karena_heap *from,
-		      struct karena_run *(*take)(struct karena_heap *to, unsigned long start,
-						 unsigned long npages, gfp_t gfp));
+/**
+ * struct karena_cloner - how a heap gets the spans of another one
+ * @from: the other one
+ * @to: the clone
+ * @take: gives the clone pages with these numbers, in ascending order; NULL without memory
+ * @type: the clone's type for a layout of the other heap; NULL if that is of none.  May
+ *	be NULL if there are no types
+ */
+struct karena_cloner {
+	struct karena_heap *from;
+	struct karena_heap *to;
+	struct karena_run *(*take)(const struct karena_cloner *cloner, unsigned long start,
+				   unsigned long npages, gfp_t gfp);
+	struct karena_type *(*type)(const struct karena_cloner *cloner,
+				    const struct karena_layout *layout);
+};
+
+int karena_heap_clone(const struct karena_cloner *cloner);
 
 /* type.c */
 void karena_type_init(struct karena_type *type, struct karena_heap *heap);
 void karena_types_delete(struct karena_heap *heap);
 
 /* tiny.c */
+u16 karena_tiny_starts(u16 map);
 unsigned long karena_tiny_alloc(struct karena_heap *heap, size_t size, gfp_t gfp);
 enum karena_reject karena_tiny_free(struct karena_span *span, u32 index,
 				    unsigned int offset, bool *last);

@@ -287,6 +287,7 @@ void karena_central_adopt(struct karena_central *central, struct karena_span *sp
 	central->nr_spans++;
 	central->nr_free += span->nfree;
 	central->allocs += span->nelems - span->nfree;
+	atomic64_add((u64)(span->nelems - span->nfree) * central->size, &central->heap->used);
 	spin_unlock_irqrestore(&central->lock, flags);
 }
 

@@ -198,9 +198,10 @@ static __always_inline bool free_fast(struct karena_heap *heap, unsigned long ad
 		preempt_enable();
 		return free_slow(heap, addr, why);
 	}
-	if (want_init_on_free())
-		clear(heap, addr + (user ? 0 : KARENA_SEAL_SIZE),
-		      central->size - (user ? 0 : KARENA_SEAL_SIZE), user);
+	if (want_init_on_free() && user)
+		heap->backing->wipe(heap, addr, central->size);
+	else if (want_init_on_free())
+		memset((void *)addr + KARENA_SEAL_SIZE, 0, central->size - KARENA_SEAL_SIZE);
 	if (unlikely(!karena_give_fast(central->cache, addr)))
 		karena_mcache_free(central, addr);
 	preempt_enable();

@@ -42,6 +42,8 @@ enum karena_plant {
 	KARENA_PLANT_NO_PAST_END,	/* addresses behind an object */
 	KARENA_PLANT_NO_STACK,		/* that a thread is on */
 	KARENA_PLANT_NO_OTHER_STACK,	/* that it has left for it */
+	KARENA_PLANT_SHARED_WRITTEN,	/* pages that a clone has as well */
+	KARENA_PLANT_NOT_FROZEN,	/* programs go on while a clone is made */
 };
 
 enum karena_point {

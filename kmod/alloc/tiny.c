@@ -25,6 +25,12 @@
 #define TINY_OWNED	0x0100
 #define TINY_NEXT_SHIFT	12
 
+/* The word of a block that nobody cuts from, with the same objects; 0 if it has none. */
+u16 karena_tiny_starts(u16 map)
+{
+	return map & TINY_STARTS ? map & ~TINY_OWNED : 0;
+}
+
 static inline unsigned int tiny_next(u16 map)
 {
 	return (map >> TINY_NEXT_SHIFT) * TINY_UNIT;

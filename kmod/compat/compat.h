@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
+#include <linux/rcupdate.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
 
@@ -77,6 +78,16 @@ static inline void karena_protect_some(struct address_space *mapping, pgoff_t fi
 						  &end);
 	}
 #endif
+}
+
+/*
+ * What was unmapped, nobody has mapped any more.  Under UML another process has until it
+ * comes back from the kernel the next time.
+ */
+static inline void karena_unmapped(void)
+{
+	if (IS_ENABLED(CONFIG_UML))
+		synchronize_rcu_expedited();
 }
 
 /* Whether a task is, or may still be, on a CPU; if not, what it did there is seen. */

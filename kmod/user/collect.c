@@ -59,6 +59,13 @@ static void shade_thread(void *arg, unsigned long word)
 		karena_shade(arg, word - 1);
 }
 
+static void phase(struct karena_heap *heap)
+{
+	karena_control_phase(heap);
+	if (READ_ONCE(heap->head.phase) == KARENA_IDLE)
+		karena_stale_drop(to_uheap(heap));
+}
+
 static void protect(struct karena_heap *heap)
 {
 	WRITE_ONCE(to_uheap(heap)->armed, false);
@@ -80,7 +87,7 @@ static void visit_roots(struct karena_heap *heap, const struct karena_visitor *v
 }
 
 static const struct karena_world world = {
-	.phase = karena_control_phase,
+	.phase = phase,
 	.protect = protect,
 	.snapshot = snapshot,
 	.visit = visit_roots,

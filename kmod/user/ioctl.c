@@ -54,7 +54,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
-			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE,
+			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -361,6 +361,7 @@ static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uar
 
 #define NEEDS_HEAP	BIT(0)
 #define NEEDS_WRITE	BIT(1)
+#define CHANGES		(NEEDS_HEAP | NEEDS_WRITE | BIT(2))	/* not while a clone is made */
 
 struct karena_call {
 	int (*handler)(struct file *file, union karena_arg *arg, void __user *uarg);
@@ -372,29 +373,29 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_INFO)] = { do_info, KARENA_IOC_INFO, 0 },
 	[_IOC_NR(KARENA_IOC_CLASSES)] = { do_classes, KARENA_IOC_CLASSES, 0 },
 	[_IOC_NR(KARENA_IOC_SETUP)] = { do_setup, KARENA_IOC_SETUP, NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_ALLOC)] = { do_alloc, KARENA_IOC_ALLOC, NEEDS_HEAP | NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_FREE)] = { do_free, KARENA_IOC_FREE, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_ALLOC)] = { do_alloc, KARENA_IOC_ALLOC, CHANGES },
+	[_IOC_NR(KARENA_IOC_FREE)] = { do_free, KARENA_IOC_FREE, CHANGES },
 	[_IOC_NR(KARENA_IOC_USABLE)] = { do_usable, KARENA_IOC_USABLE, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_SHARE)] = { do_share, KARENA_IOC_SHARE, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_HEAP_INFO)] = { do_heap_info, KARENA_IOC_HEAP_INFO, 0 },
 	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
 	[_IOC_NR(KARENA_IOC_REGISTER)] = { do_register, KARENA_IOC_REGISTER,
-					   NEEDS_HEAP | NEEDS_WRITE },
+					   CHANGES },
 	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT,
-					  NEEDS_HEAP | NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_STEP)] = { do_step, KARENA_IOC_STEP, NEEDS_HEAP | NEEDS_WRITE },
+					  CHANGES },
+	[_IOC_NR(KARENA_IOC_STEP)] = { do_step, KARENA_IOC_STEP, CHANGES },
 	[_IOC_NR(KARENA_IOC_ROOT)] = { do_root, KARENA_IOC_ROOT, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_REFILL)] = { do_refill, KARENA_IOC_REFILL,
-					 NEEDS_HEAP | NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_FILL)] = { do_fill, KARENA_IOC_FILL, NEEDS_HEAP | NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, NEEDS_HEAP | NEEDS_WRITE },
+					 CHANGES },
+	[_IOC_NR(KARENA_IOC_FILL)] = { do_fill, KARENA_IOC_FILL, CHANGES },
+	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, CHANGES },
 	[_IOC_NR(KARENA_IOC_CLONE)] = { do_clone, KARENA_IOC_CLONE, NEEDS_HEAP | NEEDS_WRITE },
-	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, CHANGES },
 	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
-					  NEEDS_HEAP | NEEDS_WRITE },
+					  CHANGES },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */
@@ -413,6 +414,21 @@ static const struct karena_call *find_call(unsigned int cmd)
 static bool good_size(const struct karena_call *call, u32 size)
 {
 	return size >= _IOC_SIZE(call->cmd) && size <= PAGE_SIZE;
+}
+
+static int run_handler(const struct karena_call *call, struct file *file,
+		       union karena_arg *arg, void __user *uarg)
+{
+	bool changes = (call->needs & CHANGES) == CHANGES;
+	struct karena_uheap *uh = karena_file_heap(file);
+	int err;
+
+	if (changes && down_read_killable(&uh->calls))
+		return -EINTR;
+	err = call->handler(file, arg, uarg);
+	if (changes)
+		up_read(&uh->calls);
+	return err;
 }
 
 static long run_call(const struct karena_call *call, struct file *file, void __user *uarg)
@@ -434,7 +450,7 @@ static long run_call(const struct karena_call *call, struct file *file, void __u
 		return -EBADF;
 	if (call->needs & NEEDS_HEAP && !karena_file_heap(file))
 		return -ENXIO;
-	err = call->handler(file, &arg, uarg);
+	err = run_handler(call, file, &arg, uarg);
 	if (err || !(_IOC_DIR(call->cmd) & _IOC_READ))
 		return err;
 	return copy_to_user(uarg, &arg, ksize) ? -EFAULT : 0;

@@ -280,6 +280,25 @@ static void put_memory(void *at)
 	put_page(virt_to_page(at));
 }
 
+/* The same to write there, which is over before a clone can be made. */
+static void *get_writable(struct karena_uheap *uh, unsigned long addr)
+{
+	void *at;
+
+	down_read(&uh->freeze);
+	karena_page_own(uh, (addr - uh->heap.base) >> KARENA_PAGE_SHIFT);
+	at = get_memory(uh, addr);
+	if (!at)
+		up_read(&uh->freeze);
+	return at;
+}
+
+static void put_writable(struct karena_uheap *uh, void *at)
+{
+	put_memory(at);
+	up_read(&uh->freeze);
+}
+
 /* Words that are about to be overwritten, in part maybe. */
 static void shade_old(struct karena_heap *heap, void *at, size_t len)
 {
@@ -377,22 +396,23 @@ int karena_user_write(struct karena_heap *heap, void __user *to, const void *fro
 		shade_copy(heap, addr, from, len);
 	for (done = 0; done < len; done += part) {
 		part = min_t(size_t, len - done, PAGE_SIZE - offset_in_page(addr + done));
-		at = get_memory(uh, addr + done);
+		at = get_writable(uh, addr + done);
 		if (!at)
 			return -EFAULT;
 		if (marking)
 			shade_old(heap, at, part);
 		/* Who looks at it meanwhile may see any part of it. */
 		data_race(memcpy(at, from + done, part));
-		put_memory(at);
+		put_writable(uh, at);
 		cond_resched();
 	}
 	return 0;
 }
 EXPORT_SYMBOL_GPL(karena_user_write);
 
-/* The word at an address, to be given back by put_memory(); or an ERR_PTR(). */
-static unsigned long *get_slot(struct karena_heap *heap, const void __user *slot)
+/* The word at an address, as @get finds it; or an ERR_PTR(). */
+static unsigned long *get_slot(struct karena_heap *heap, const void __user *slot,
+			       void *(*get)(struct karena_uheap *uh, unsigned long addr))
 {
 	unsigned long addr = (unsigned long)slot;
 	struct object object;
@@ -402,7 +422,7 @@ static unsigned long *get_slot(struct karena_heap *heap, const void __user *slot
 		return ERR_PTR(-EINVAL);
 	if (!find_range(to_uheap(heap), addr, WORD, &object))
 		return ERR_PTR(-EFAULT);
-	at = get_memory(to_uheap(heap), addr);
+	at = get(to_uheap(heap), addr);
 	return at ? at : ERR_PTR(-EFAULT);
 }
 
@@ -420,7 +440,7 @@ static unsigned long *get_slot(struct karena_heap *heap, const void __user *slot
  */
 void __user *karena_user_load(struct karena_heap *heap, const void __user *slot)
 {
-	unsigned long *at = get_slot(heap, slot), word;
+	unsigned long *at = get_slot(heap, slot, get_memory), word;
 	struct object object;
 
 	if (IS_ERR(at))
@@ -443,12 +463,12 @@ EXPORT_SYMBOL_GPL(karena_user_load);
  *
  * Releases: who loads the reference, and acquires, sees what was written before.
  *
- * Context: process context, in a mutator section.
+ * Context: process context, may sleep, in a mutator section.
  * Return: 0, -EFAULT if the word is not in a live object, -EINVAL if it is not aligned.
  */
 int karena_user_store(struct karena_heap *heap, void __user *slot, const void __user *value)
 {
-	unsigned long *at = get_slot(heap, slot), word = (unsigned long)value;
+	unsigned long *at = get_slot(heap, slot, get_writable), word = (unsigned long)value;
 
 	if (IS_ERR(at))
 		return PTR_ERR(at);
@@ -456,7 +476,7 @@ int karena_user_store(struct karena_heap *heap, void __user *slot, const void __
 		karena_store_shade(heap, (void *const *)at, (void *)word);
 	/* Pairs with a load that acquires, by a program or karena_user_load(). */
 	smp_store_release(at, word);
-	put_memory(at);
+	put_writable(to_uheap(heap), at);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(karena_user_store);

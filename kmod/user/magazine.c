@@ -27,14 +27,17 @@
 
 #include "user.h"
 
-/* Bytes of objects that a magazine is for, and least objects; of large ones fewer. */
-#define MOST_BYTES	SZ_128K
+/*
+ * Bytes of objects that a magazine is for, and most and least objects.  In a heap that is
+ * shared they are had by other programs meanwhile, and a snapshot may have to visit them
+ * all while everybody stands; in a private one they are the program's own.
+ */
+#define SHARED_BYTES	SZ_128K
+#define SHARED_ROOM	500
+#define PRIVATE_BYTES	SZ_512K
+#define PRIVATE_ROOM	KARENA_MAGAZINE_SLOTS
 #define LEAST_ROOM	4
-#define LARGE_BYTES	SZ_512K
-#define LARGE_ROOM	2
-
-/* A snapshot visits each object in a magazine while all stand. */
-#define COLLECTED_ROOM	500u
+#define LARGE_ROOM	2		/* least, of large ones */
 
 #define PER_PAGE	(PAGE_SIZE / sizeof(u32))
 #define CPU_PAGES	((1UL << KARENA_CPU_SHIFT) >> PAGE_SHIFT)
@@ -45,11 +48,12 @@ static_assert(sizeof(struct karena_cpu_magazine[KARENA_NR_MAGAZINES]) <= PAGE_SI
 static_assert(KARENA_NR_SPC + 1 == KARENA_LARGE_MAGAZINE);
 
 /*
- * The first slot of each magazine, and that behind the last one.  They lie side by side
- * behind the first page, whose lines they would share with the heads else; no two begin
- * at the same place of a page, where they would be in each other's way in caches.
+ * The first slot of each magazine, and that behind the last one, of heaps that are shared
+ * and of private ones.  They lie side by side behind the first page, whose lines they
+ * would share with the heads else; few begin at the same place of a page, where they would
+ * be in each other's way in caches.
  */
-static u16 first_slot[KARENA_NR_MAGAZINES + 1] __ro_after_init;
+static u16 first_slots[2][KARENA_NR_MAGAZINES + 1] __ro_after_init;
 
 static bool is_large(unsigned int number)
 {
@@ -68,15 +72,20 @@ static unsigned int bytes_of(unsigned int number)
 }
 
 /* Objects that a magazine is for; 0: what it would hold has no slot, or is not of a size. */
-static unsigned int __init room_for(unsigned int number)
+static unsigned int __init room_for(bool private, unsigned int number)
 {
 	unsigned int size = bytes_of(number);
 
 	if (!size || size % KARENA_SLOT_UNIT)
 		return 0;
+	if (!private)
+		return is_large(number) ? 0 :
+		       clamp_t(unsigned int, SHARED_BYTES / size, LEAST_ROOM, SHARED_ROOM);
 	if (is_large(number))
-		return max_t(unsigned int, LARGE_BYTES / size, LARGE_ROOM);
-	return clamp_t(unsigned int, MOST_BYTES / size, LEAST_ROOM, KARENA_MAGAZINE_SLOTS);
+		return max_t(unsigned int, PRIVATE_BYTES / size, LARGE_ROOM);
+	/* Nobody looks for references there: all are of the second class of a size. */
+	return (number - 1) % 2 ?
+	       clamp_t(unsigned int, PRIVATE_BYTES / size, LEAST_ROOM, PRIVATE_ROOM) : 0;
 }
 
 /* The magazine of large objects of a private heap that have so many pages; 0 if none is. */
@@ -90,25 +99,31 @@ unsigned int karena_magazine_of_pages(unsigned long npages)
 	return 0;
 }
 
-int __init karena_magazines_init(void)
+static int __init place_all(bool private)
 {
 	unsigned int number, at = PER_PAGE;
 
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
-		first_slot[number] = at;
-		at += room_for(number);
+		first_slots[private][number] = at;
+		at += room_for(private, number);
 	}
-	first_slot[number] = at;
+	first_slots[private][number] = at;
 	return WARN_ON(at > CPU_PAGES * PER_PAGE || at > U16_MAX) ? -E2BIG : 0;
+}
+
+int __init karena_magazines_init(void)
+{
+	return place_all(false) ?: place_all(true);
+}
+
+static unsigned int first_of(const struct karena_uheap *uh, unsigned int number)
+{
+	return first_slots[uh->private][number];
 }
 
 static unsigned int room_of(const struct karena_uheap *uh, unsigned int number)
 {
-	unsigned int room = first_slot[number + 1] - first_slot[number];
-
-	if (is_large(number) && !uh->private)
-		return 0;
-	return uh->heap.gc ? min(room, COLLECTED_ROOM) : room;
+	return first_of(uh, number + 1) - first_of(uh, number);
 }
 
 /* Of a new page: what is in it if it is the first of a CPU. */
@@ -121,9 +136,9 @@ static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 		return;
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
 		magazine[number] = (struct karena_cpu_magazine) {
-			.top = first_slot[number],
-			.end = first_slot[number] + room_of(uh, number),
-			.begin = first_slot[number],
+			.top = first_of(uh, number),
+			.end = first_of(uh, number) + room_of(uh, number),
+			.begin = first_of(uh, number),
 		};
 }
 
@@ -155,14 +170,15 @@ static unsigned int count_of(const struct karena_uheap *uh,
 			     const struct karena_cpu_magazine *magazine, unsigned int number)
 {
 	/* Programs write there. */
-	unsigned int count = READ_ONCE(magazine->top) - first_slot[number];
+	unsigned int count = READ_ONCE(magazine->top) - first_of(uh, number);
 
 	return count <= room_of(uh, number) ? count : 0;
 }
 
-static void set_count(struct karena_cpu_magazine *magazine, unsigned int number, unsigned int count)
+static void set_count(const struct karena_uheap *uh, struct karena_cpu_magazine *magazine,
+		      unsigned int number, unsigned int count)
 {
-	WRITE_ONCE(magazine->top, first_slot[number] + count);
+	WRITE_ONCE(magazine->top, first_of(uh, number) + count);
 }
 
 /* The slots of a CPU, of which the page that was used last is known. */
@@ -209,8 +225,8 @@ static unsigned long object_at(struct slots *slots, unsigned int i)
 static bool make_pages(struct karena_uheap *uh, unsigned int cpu, unsigned int number)
 {
 	return karena_region_page(uh, &uh->magazines, pgoff_of(cpu, 0)) &&
-	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_slot[number])) &&
-	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_slot[number + 1] - 1));
+	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_of(uh, number))) &&
+	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_of(uh, number + 1) - 1));
 }
 
 /* --- this CPU's --- */
@@ -229,11 +245,11 @@ static unsigned int give(struct karena_uheap *uh, unsigned int number, const uns
 	count = magazine ? count_of(uh, magazine, number) : room_of(uh, number);
 	n = min(n, room_of(uh, number) - count);
 	for (i = 0; i < n; i++)
-		if (!write_slot(&slots, first_slot[number] + count + i,
+		if (!write_slot(&slots, first_of(uh, number) + count + i,
 				(addrs[i] - uh->heap.base) / KARENA_SLOT_UNIT))
 			break;
 	if (i)
-		set_count(magazine, number, count + i);
+		set_count(uh, magazine, number, count + i);
 	preempt_enable();
 	return i;
 }
@@ -253,7 +269,7 @@ static void move_down(const struct slots *slots, unsigned int first, unsigned in
 static unsigned int take(struct karena_uheap *uh, unsigned int number, unsigned int keep,
 			 unsigned long *addrs, unsigned int most)
 {
-	unsigned int i, count, n = 0, first = first_slot[number];
+	unsigned int i, count, n = 0, first = first_of(uh, number);
 	struct karena_cpu_magazine *magazine;
 	struct slots slots = { .uh = uh };
 
@@ -267,7 +283,7 @@ static unsigned int take(struct karena_uheap *uh, unsigned int number, unsigned 
 		addrs[i] = object_at(&slots, first + i);
 	if (n) {
 		move_down(&slots, first, n, count - n);
-		set_count(magazine, number, count - n);
+		set_count(uh, magazine, number, count - n);
 	}
 	preempt_enable();
 	return n;
@@ -407,7 +423,7 @@ static void visit_cpu(struct karena_uheap *uh, unsigned int cpu, karena_visit_t 
 	for (number = 0; first && number < KARENA_NR_MAGAZINES; number++) {
 		count = count_of(uh, first + number, number);
 		for (i = 0; i < count; i++)
-			visit(arg, object_at(&slots, first_slot[number] + i));
+			visit(arg, object_at(&slots, first_of(uh, number) + i));
 		karena_rest(uh);
 	}
 }

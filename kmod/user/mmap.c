@@ -12,19 +12,16 @@
 
 #include "user.h"
 
-static vm_fault_t objects_fault(struct vm_fault *vmf)
+static vm_fault_t find_page(struct karena_uheap *uh, struct vm_fault *vmf)
 {
-	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
 	struct page *page;
 	vm_fault_t err;
 
-	if (vmf->pgoff >= uh->npages * KARENA_SUBPAGES)
-		return VM_FAULT_SIGBUS;
 	page = karena_window_page(uh, vmf->pgoff);
 	if (!page)
 		return VM_FAULT_SIGBUS;
 	lock_page(page);
-	if (likely(page_folio(page)->mapping == uh->inode->i_mapping && !PageHWPoison(page))) {
+	if (likely(karena_window_has(uh, vmf->pgoff, page) && !PageHWPoison(page))) {
 		vmf->page = page;
 		return VM_FAULT_LOCKED;
 	}
@@ -32,6 +29,19 @@ static vm_fault_t objects_fault(struct vm_fault *vmf)
 	err = PageHWPoison(page) ? VM_FAULT_HWPOISON : VM_FAULT_NOPAGE;
 	unlock_page(page);
 	put_page(page);
+	return err;
+}
+
+static vm_fault_t objects_fault(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	vm_fault_t err;
+
+	if (vmf->pgoff >= uh->npages * KARENA_SUBPAGES)
+		return VM_FAULT_SIGBUS;
+	down_read(&uh->freeze);
+	err = find_page(uh, vmf);
+	up_read(&uh->freeze);
 	return err;
 }
 
@@ -47,8 +57,9 @@ static vm_fault_t region_fault(struct vm_fault *vmf, struct karena_uheap *uh,
 	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
+	lock_page(page);
 	vmf->page = page;
-	return 0;
+	return VM_FAULT_LOCKED;
 }
 
 static vm_fault_t control_fault(struct vm_fault *vmf)
@@ -61,8 +72,12 @@ static vm_fault_t control_fault(struct vm_fault *vmf)
 static vm_fault_t magazines_fault(struct vm_fault *vmf)
 {
 	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	vm_fault_t err;
 
-	return region_fault(vmf, uh, &uh->magazines, KARENA_OFF_MAGAZINES);
+	down_read(&uh->freeze);
+	err = region_fault(vmf, uh, &uh->magazines, KARENA_OFF_MAGAZINES);
+	up_read(&uh->freeze);
+	return err;
 }
 
 static int refuse_split(struct vm_area_struct *vma, unsigned long addr)
@@ -75,25 +90,41 @@ static int refuse_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
-/* A page that could only be read is about to be written, in a heap that is collected. */
-static vm_fault_t objects_write(struct vm_fault *vmf)
+static vm_fault_t begin_write(struct karena_uheap *uh, struct page *page, pgoff_t pgoff)
 {
-	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
-	struct page *page = vmf->page;
+	bool ours, shared;
 
-	karena_pages_hold(uh);
 	lock_page(page);
-	if (unlikely(page_folio(page)->mapping != uh->inode->i_mapping)) {
+	ours = karena_window_has(uh, pgoff, page);
+	shared = karena_page_is_shared(uh, pgoff / KARENA_SUBPAGES) &&
+		 !karena_is_planted(KARENA_PLANT_SHARED_WRITTEN);
+	if (unlikely(!ours || shared)) {
 		unlock_page(page);
+		if (ours)
+			karena_page_own(uh, pgoff / KARENA_SUBPAGES);
 		return VM_FAULT_NOPAGE;
 	}
-	karena_page_write(uh, page_folio(page)->index);
+	karena_page_write(uh, pgoff);
 	if (karena_is_planted(KARENA_PLANT_WRITE_UNLOCKED) && !READ_ONCE(uh->armed)) {
 		unlock_page(page);
 		usleep_range(300, 400);
 		return 0;
 	}
 	return VM_FAULT_LOCKED;
+}
+
+/* A page that could only be read is about to be written. */
+static vm_fault_t objects_write(struct vm_fault *vmf)
+{
+	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
+	vm_fault_t err;
+
+	if (uh->heap.gc)
+		karena_pages_hold(uh);
+	down_read(&uh->freeze);
+	err = begin_write(uh, vmf->page, page_folio(vmf->page)->index);
+	up_read(&uh->freeze);
+	return err;
 }
 
 /* After fork(), of the child's mapping. */
@@ -119,6 +150,7 @@ static const struct vm_operations_struct collected_vm_ops = {
 
 static const struct vm_operations_struct objects_vm_ops = {
 	.fault = objects_fault,
+	.page_mkwrite = objects_write,
 	.may_split = refuse_split,
 	.mremap = refuse_mremap,
 };

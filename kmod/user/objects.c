@@ -157,9 +157,11 @@ int karena_do_alloc(struct karena_uheap *uh, struct karena_alloc *req)
 	int err;
 
 	err = check_alloc(req);
-	/* What is packed cannot be cloned. */
-	if (uh->private)
-		req->flags &= ~KARENA_ALLOC_NOSCAN;
+	/* What is packed cannot be cloned; all others are of the classes of magazines. */
+	if (uh->private && !err) {
+		req->flags |= KARENA_ALLOC_NOSCAN;
+		req->object_size = max_t(u64, req->object_size, KARENA_SLOT_UNIT);
+	}
 	if (!err)
 		err = find_type(uh, req, &type);
 	if (err)

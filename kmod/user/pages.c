@@ -322,14 +322,20 @@ static void end_batch(struct karena_uheap *uh)
 	batch->nr = 0;
 }
 
-/* Whether the page is the heap's, which makes it not written from here on. */
+/*
+ * Whether the page is the heap's, which makes it not written from here on.  One that it
+ * has together with a clone is not: who gets it a copy, and writes there, waits for the
+ * lock before.
+ */
 static bool begin_page(struct karena_uheap *uh, struct folio *folio)
 {
 	bool ours;
 
 	folio_lock(folio);
 	ours = folio->mapping == uh->inode->i_mapping;
-	if (ours) {
+	if (!ours && karena_page_is_shared(uh, folio->index / KARENA_SUBPAGES)) {
+		clear_written(uh, folio->index);
+	} else if (ours) {
 		if (!karena_is_planted(KARENA_PLANT_PROTECT_UNLOCKED))
 			clear_written(uh, folio->index);
 		karena_protect_locked(folio);

@@ -90,13 +90,14 @@ const struct karena_backing karena_private_backing = {
 	.release = private_release,
 	.publish = private_publish,
 	.clear = private_clear,
+	.wipe = private_clear,
 	.charge = private_charge,
 	.uncharge = private_uncharge,
 	.destroy = karena_window_destroy,
 };
 
 /* The window's first @npages are there. */
-static int grow_to(struct karena_uheap *uh, unsigned long npages)
+int karena_private_grow_to(struct karena_uheap *uh, unsigned long npages)
 {
 	struct karena_run *run = karena_run_new(0, 0, GFP_KERNEL | uh->heap.gfp);
 
@@ -120,7 +121,7 @@ int karena_do_grow(struct karena_uheap *uh, struct karena_grow *req)
 	if (req->flags || !uh->private || req->length % KARENA_PAGE_SIZE ||
 	    req->length >> KARENA_PAGE_SHIFT > uh->npages)
 		return -EINVAL;
-	return grow_to(uh, req->length >> KARENA_PAGE_SHIFT);
+	return karena_private_grow_to(uh, req->length >> KARENA_PAGE_SHIFT);
 }
 
 /* What has been given back becomes bare; -EINVAL if it was not asked for. */
@@ -170,121 +171,5 @@ int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
 	if (!err)
 		tell_leaving(uh, req);
 	mutex_unlock(&uh->leaving_lock);
-	return err;
-}
-
-/* --- clones --- */
-
-/* Puts back what of @rest is before or behind a run; -ENOMEM leaves all of it there. */
-static int cut_out(struct karena_uheap *uh, struct karena_run *rest, const struct karena_run *run)
-{
-	unsigned long offset = run->start - rest->start;
-	struct karena_run *before = NULL;
-
-	/* Whoever changes the heap meanwhile may have led us anywhere. */
-	if (run->start < rest->start || offset > rest->npages ||
-	    run->npages > rest->npages - offset)
-		goto fail;
-	if (offset) {
-		before = karena_run_new(rest->start, offset, GFP_KERNEL | uh->heap.gfp);
-		if (!before)
-			goto fail;
-		karena_bare_put(uh, before);
-	}
-	rest->start = run->start + run->npages;
-	rest->npages -= offset + run->npages;
-	if (rest->npages)
-		karena_bare_put(uh, rest);
-	else
-		karena_run_delete(rest);
-	return 0;
-fail:
-	karena_bare_put(uh, rest);
-	return -ENOMEM;
-}
-
-/* Out of the last bare pages, which in ascending order are all behind those taken before. */
-static int take_bare_run(struct karena_uheap *uh, const struct karena_run *run)
-{
-	struct karena_run *rest;
-
-	spin_lock_irq(&uh->heap.lock);
-	rest = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL);
-	spin_unlock_irq(&uh->heap.lock);
-	return rest ? cut_out(uh, rest, run) : -ENOMEM;
-}
-
-/* Pages of a clone, asked for in ascending order. */
-static struct karena_run *take_next(struct karena_heap *heap, unsigned long start,
-				    unsigned long npages, gfp_t gfp)
-{
-	struct karena_uheap *uh = to_uheap(heap);
-	struct karena_run *run;
-
-	if (karena_mheap_charge(heap, npages))
-		return NULL;
-	run = karena_run_new(start, npages, gfp);
-	if (!run || take_bare_run(uh, run))
-		goto fail;
-	if (!karena_window_map(uh, run, gfp))
-		return run;
-	karena_bare_put(uh, run);
-	run = NULL;
-fail:
-	karena_run_delete(run);
-	karena_mheap_uncharge(heap, npages);
-	return NULL;
-}
-
-static void free_in_clone(void *arg, unsigned long addr)
-{
-	struct karena_uheap *clone = arg;
-	u64 at = addr;
-
-	if (karena_in_window(clone, &at))
-		karena_free_addr(&clone->heap, at);
-}
-
-static struct karena_uheap *make_clone(struct karena_uheap *uh)
-{
-	struct karena_setup setup = {
-		.flags = KARENA_SETUP_PRIVATE,
-		.window = (u64)uh->npages << KARENA_PAGE_SHIFT,
-		.limit = (u64)uh->heap.limit << KARENA_PAGE_SHIFT,
-	};
-	struct karena_uheap *clone;
-	int err;
-
-	strscpy(setup.name, uh->heap.name, sizeof(setup.name));
-	clone = karena_uheap_create(&setup, uh);
-	if (IS_ERR(clone))
-		return clone;
-	err = grow_to(clone, READ_ONCE(uh->grown));
-	if (!err)
-		err = karena_heap_clone(&clone->heap, &uh->heap, take_next);
-	if (err) {
-		karena_heap_put(&clone->heap);
-		return ERR_PTR(err);
-	}
-	/* What is in magazines of programs they have not got. */
-	mutex_lock(&uh->inflight_lock);
-	karena_magazines_visit(uh, free_in_clone, clone);
-	mutex_unlock(&uh->inflight_lock);
-	return clone;
-}
-
-int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
-		    struct karena_clone __user *ureq)
-{
-	struct karena_uheap *clone;
-	int err;
-
-	if (req->flags || req->reserved || !uh->private)
-		return -EINVAL;
-	clone = make_clone(uh);
-	if (IS_ERR(clone))
-		return PTR_ERR(clone);
-	err = karena_file_give(clone, O_RDWR, &req->fd, &ureq->fd);
-	karena_heap_put(&clone->heap);
 	return err;
 }

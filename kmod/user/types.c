@@ -139,3 +139,46 @@ struct karena_type *karena_uheap_type(struct karena_uheap *uh, u32 id)
 		return NULL;
 	return xa_load(&uh->types, array_index_nospec(id, KARENA_MAX_TYPES + 1));
 }
+
+static int copy_type(struct karena_uheap *to, u32 id, const struct karena_type *type)
+{
+	const struct karena_layout *layout = type->layout;
+	struct karena_register req = {
+		.object_size = type->element,
+		.nr_refs = layout->nr,
+		.id = id,
+		.flags = layout == &karena_layout_conservative ? KARENA_TYPE_CONSERVATIVE :
+			 layout == &karena_layout_noscan ? KARENA_TYPE_NOSCAN : 0,
+	};
+	u32 *refs, i;
+	int err;
+
+	refs = kvmalloc_array(layout->nr + 1, sizeof(*refs), GFP_KERNEL | to->heap.gfp);
+	if (!refs)
+		return -ENOMEM;
+	for (i = 0; i < layout->nr; i++)
+		refs[i] = layout->offset[i] * sizeof(u64);
+	strscpy(req.name, type->name, sizeof(req.name));
+	err = xa_reserve(&to->types, id, GFP_KERNEL | to->heap.gfp);
+	if (!err)
+		err = make_type(to, &req, refs);
+	kvfree(refs);
+	return err;
+}
+
+/* Makes the types of @from those of @to, which has none, by the same numbers. */
+int karena_types_copy(struct karena_uheap *to, struct karena_uheap *from)
+{
+	struct karena_type *type;
+	unsigned long id;
+	int err = 0;
+
+	mutex_lock(&from->types_lock);
+	xa_for_each(&from->types, id, type) {
+		err = copy_type(to, id, type);
+		if (err)
+			break;
+	}
+	mutex_unlock(&from->types_lock);
+	return err;
+}

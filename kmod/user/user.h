@@ -11,6 +11,8 @@
  *	refill    objects that a thread takes together and hands out one by one
  *	magazine  objects that all threads of a CPU have together
  *	private   heaps whose memory is the program's
+ *	cow       pages that a heap and its clone have together
+ *	clone     a heap with the same objects as another one
  *	collect   the snapshot: all of it together; calls
  *	kernel    kernel code that works in the heap of a program
  */
@@ -104,12 +106,17 @@ struct karena_uheap {
 	struct mutex types_lock;	/* to register one */
 	struct karena_user *user;
 
-	bool placed;			/* no other window is where this one is */
+	struct karena_place *place;	/* where no other window is; or NULL */
 	bool private;			/* its memory is the program's: private.c */
 	atomic_long_t spanned;		/* pages of it that the user is charged for */
 	unsigned long grown;		/* which pages of it there are; heap.lock */
 	struct karena_run *leaving;	/* which it gives back; leaving_lock */
 	struct mutex leaving_lock;
+
+	struct rw_semaphore calls;	/* that may change it; clone.c */
+	struct rw_semaphore freeze;	/* faults, and stores of the kernel; clone.c */
+	struct mutex own_lock;		/* who gets pages of its own: cow.c */
+	struct list_head stale;		/* pages that it had before; own_lock */
 
 	/* Of heaps that are collected. */
 	unsigned long *written;		/* which pages are: pages.c; or NULL */
@@ -183,6 +190,7 @@ struct karena_run *karena_bare_take(struct karena_uheap *uh, unsigned long n, gf
 void karena_bare_put(struct karena_uheap *uh, struct karena_run *run);
 void karena_window_destroy(struct karena_heap *heap);
 struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff);
+bool karena_window_has(struct karena_uheap *uh, pgoff_t pgoff, const struct page *page);
 
 /* region.c */
 void karena_region_init(struct karena_region *region, unsigned long size,
@@ -211,13 +219,22 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq);
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
 
+/* cow.c */
+bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page);
+void karena_page_own(struct karena_uheap *uh, unsigned long page);
+int karena_page_share(struct karena_uheap *to, struct karena_uheap *from, unsigned long page);
+void karena_stale_drop(struct karena_uheap *uh);
+
+/* clone.c */
+int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
+		    struct karena_clone __user *ureq);
+
 /* private.c */
 extern const struct karena_backing karena_private_backing;
+int karena_private_grow_to(struct karena_uheap *uh, unsigned long npages);
 int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
 		      struct karena_release __user *ureq);
 int karena_do_grow(struct karena_uheap *uh, struct karena_grow *req);
-int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
-		    struct karena_clone __user *ureq);
 
 /* objects.c */
 bool karena_make_room(struct karena_uheap *uh);
@@ -294,6 +311,7 @@ unsigned long karena_extent_visit(struct karena_uheap *uh, const struct karena_e
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
 			  struct karena_register __user *ureq);
 struct karena_type *karena_uheap_type(struct karena_uheap *uh, u32 id);
+int karena_types_copy(struct karena_uheap *to, struct karena_uheap *from);
 
 /* inode.c */
 struct inode *karena_inode_new(loff_t size);

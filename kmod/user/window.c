@@ -13,11 +13,12 @@
  *	heap->lock: look up	heap->lock: entry->page = NULL
  *	  and get_page()	unmap
  *	lock_page		lock_page
- *	  mapping still set?	  still mapped? unmap; mapping = NULL
+ *	  still in the entry?	  still mapped? unmap; mapping = NULL
  *	  return it locked	unlock, put_page
  *
  * The page tables are filled in before the fault's lock is dropped, so release
- * finds it mapped; or it gets the lock first, and the fault finds no mapping.
+ * finds it mapped; or it gets the lock first, and the fault finds another entry.
+ * What else may come for a page is in cow.c.
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -34,6 +35,13 @@
 static DEFINE_MTREE(windows);
 #define WINDOW_TRIES	64
 
+/* A heap's and its clones'. */
+struct karena_place {
+	refcount_t ref;
+	unsigned long start;
+};
+
+/* One that a clone has as well stays there: it has no mapping, and is mapped in both. */
 static void put_machine_page(struct address_space *mapping, struct page *page)
 {
 	struct folio *folio = page_folio(page);
@@ -205,14 +213,32 @@ static void window_release(struct karena_heap *heap, struct karena_run *run)
 	karena_mheap_uncharge(heap, npages);
 }
 
+static unsigned long page_at(const struct karena_heap *heap, unsigned long addr)
+{
+	return (addr - heap->base) >> KARENA_PAGE_SHIFT;
+}
+
+/* Sleeps, if a clone has the memory as well. */
 static void window_clear(struct karena_heap *heap, unsigned long addr, size_t size)
 {
 	size_t part;
 
 	for (; size; size -= part, addr += part) {
 		part = min_t(size_t, size, KARENA_PAGE_SIZE - (addr & KARENA_PAGE_MASK));
+		karena_page_own(to_uheap(heap), page_at(heap, addr));
 		memset((void *)karena_memory_at(heap->map, heap->base, addr), 0, part);
 	}
+}
+
+/* The same of what was freed, and may stay as it is. */
+static void window_wipe(struct karena_heap *heap, unsigned long addr, size_t size)
+{
+	unsigned long page;
+
+	for (page = page_at(heap, addr); page <= page_at(heap, addr + size - 1); page++)
+		if (karena_page_is_shared(to_uheap(heap), page))
+			return;
+	window_clear(heap, addr, size);
 }
 
 /* Tells programs of a span that comes or goes. */
@@ -236,16 +262,24 @@ static void window_uncharge(struct karena_heap *heap, unsigned long n)
 	karena_user_uncharge(to_uheap(heap)->user, n);
 }
 
+static void put_place(struct karena_place *place)
+{
+	if (!place || !refcount_dec_and_test(&place->ref))
+		return;
+	mtree_erase(&windows, place->start);
+	kfree(place);
+}
+
 static void uheap_free(struct karena_uheap *uh)
 {
 	struct karena_run *run;
 
-	if (uh->placed)
-		mtree_erase(&windows, uh->heap.base);
+	put_place(uh->place);
 	while ((run = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL)))
 		karena_run_delete(run);
 	karena_run_delete(uh->leaving);
 	karena_collect_exit(uh);
+	karena_stale_drop(uh);
 	karena_region_destroy(uh, &uh->control);
 	karena_region_destroy(uh, &uh->magazines);
 	xa_destroy(&uh->types);
@@ -273,6 +307,7 @@ static const struct karena_backing window_backing = {
 	.release = window_release,
 	.publish = window_publish,
 	.clear = window_clear,
+	.wipe = window_wipe,
 	.charge = window_charge,
 	.uncharge = window_uncharge,
 	.destroy = karena_window_destroy,
@@ -310,6 +345,15 @@ struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 	return page;
 }
 
+/* Whether a machine page, which is locked, is still that of the window at @pgoff. */
+bool karena_window_has(struct karena_uheap *uh, pgoff_t pgoff, const struct page *page)
+{
+	const unsigned long *memory = karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES);
+	unsigned long at = karena_memory_of(READ_ONCE(*memory));
+
+	return at && virt_to_page((void *)at) + pgoff % KARENA_SUBPAGES == page;
+}
+
 /* From where no other window may be to where the window is; the other regions are between. */
 static unsigned long below_window(const struct karena_uheap *uh)
 {
@@ -327,10 +371,19 @@ static void place_at(struct karena_uheap *uh, unsigned long base)
 static int claim(struct karena_uheap *uh, unsigned long base)
 {
 	unsigned long window = uh->npages << KARENA_PAGE_SHIFT;
-	int err = mtree_insert_range(&windows, base - below_window(uh), base + window - 1, uh,
-				     GFP_KERNEL_ACCOUNT);
+	struct karena_place *place = kmalloc(sizeof(*place), GFP_KERNEL_ACCOUNT);
+	int err;
 
-	uh->placed = !err;
+	if (!place)
+		return -ENOMEM;
+	refcount_set(&place->ref, 1);
+	place->start = base;
+	err = mtree_insert_range(&windows, base - below_window(uh), base + window - 1, place,
+				 GFP_KERNEL_ACCOUNT);
+	if (err)
+		kfree(place);
+	else
+		uh->place = place;
 	return err;
 }
 
@@ -370,6 +423,15 @@ static int place_window(struct karena_uheap *uh)
 			break;
 	}
 	return err == -EEXIST ? -ENOMEM : err;
+}
+
+/* Where another heap is, which stays until then. */
+static void place_with(struct karena_uheap *uh, const struct karena_uheap *like)
+{
+	uh->place = like->place;
+	if (uh->place)
+		refcount_inc(&uh->place->ref);
+	place_at(uh, like->heap.base);
 }
 
 static int uheap_set_user(struct karena_uheap *uh)
@@ -435,7 +497,7 @@ static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup,
 	if (err)
 		return err;
 	if (like)
-		place_at(uh, like->heap.base);
+		place_with(uh, like);
 	else
 		err = place_window(uh);
 	if (err)
@@ -460,6 +522,10 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 	karena_magazines_region(uh);
 	uh->private = setup->flags & KARENA_SETUP_PRIVATE;
 	mutex_init(&uh->leaving_lock);
+	init_rwsem(&uh->calls);
+	init_rwsem(&uh->freeze);
+	mutex_init(&uh->own_lock);
+	INIT_LIST_HEAD(&uh->stale);
 	xa_init_flags(&uh->types, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	mutex_init(&uh->types_lock);
 	spin_lock_init(&uh->world_lock);

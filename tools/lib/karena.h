@@ -222,6 +222,24 @@ int karena_send(int socket, const struct karena *heap, unsigned int flags);
 struct karena *karena_recv(int socket) KARENA_CHECKED;
 
 /**
+ * karena_clone() - a snapshot of a heap, which is a heap of its own
+ * @heap: the heap
+ *
+ * The clone has the same objects, at the same addresses, as they were at one moment
+ * during the call.  So this process cannot attach to it, but another one can, or a child
+ * that has closed @heap; a child can go on with the clone as if fork() had copied the
+ * heap.  Memory is copied when one of both writes to it.  If the heap is collected, the
+ * clone is not before karena_gc_set() or karena_gc() is called for it.
+ *
+ * Errors: EBADF the heap is read only; EMFILE, ENFILE; ENOSPC the user has its number of
+ * heaps; ENOMEM also if the user would have too much memory if nothing of it were shared;
+ * EINTR the process is being killed.
+ *
+ * Return: the descriptor of the clone, for karena_attach(), or -1 with errno.
+ */
+int karena_clone(struct karena *heap) KARENA_CHECKED;
+
+/**
  * karena_free() - give an object back
  * @heap: the heap
  * @object: what karena_alloc() or another process's karena_alloc() returned,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
 /*
- * libkarena, sharing: a heap's descriptor goes through a unix socket.
+ * libkarena, sharing: a heap's descriptor goes through a unix socket; and clones.
  *
  * The message is a word that tells the receiver that a heap is meant, with
  * the descriptor beside it.  Nothing about the heap is in the message: what a
@@ -137,4 +137,11 @@ EXPORT struct karena *karena_recv(int socket)
 		errno = saved;
 	}
 	return heap;
+}
+
+EXPORT int karena_clone(struct karena *heap)
+{
+	struct karena_clone args = { .size = sizeof(args) };
+
+	return ioctl(heap->fd, KARENA_IOC_CLONE, &args) ? -1 : args.fd;
 }

@@ -33,8 +33,7 @@
 #define MAP_SIZE	(PAGES * sizeof(__u16))
 
 /* As kmod/user/magazine.c has it. */
-#define MOST_BYTES	(128UL << 10)
-#define LARGE_BYTES	(512UL << 10)
+#define MOST_BYTES	(512UL << 10)
 #define FIRST_SLOT	1024
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -140,16 +139,15 @@ static __u32 take_pages(size_t size)
 
 static unsigned int room_of(unsigned int number)
 {
-	size_t bytes = number > 2 && number != KARENA_LARGE_MAGAZINE - 1 ?
+	size_t bytes = number > 2 && number % 2 == 0 && number < KARENA_LARGE_MAGAZINE - 1 ?
 			       karena_magazine_bytes(number) : 0;
 
+	if (number >= KARENA_LARGE_MAGAZINE)
+		return MOST_BYTES / karena_magazine_bytes(number);
 	if (!bytes || bytes % KARENA_SLOT_UNIT)
 		return 0;
-	if (number >= KARENA_LARGE_MAGAZINE)
-		return LARGE_BYTES / bytes;
-	if (MOST_BYTES / bytes > KARENA_MAGAZINE_SLOTS)
-		return KARENA_MAGAZINE_SLOTS;
-	return MOST_BYTES / bytes;
+	return MOST_BYTES / bytes > KARENA_MAGAZINE_SLOTS ? KARENA_MAGAZINE_SLOTS :
+							    MOST_BYTES / bytes;
 }
 
 static void fill_heads(struct karena_cpu_magazines *cpu)
