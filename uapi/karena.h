@@ -512,8 +512,13 @@ KARENA_ASSERT(sizeof(struct karena_refill) == 32);
  */
 #define KARENA_LARGE_MAGAZINE	138
 #define KARENA_NR_MAGAZINES	150
-#define KARENA_MAGAZINE_PAGES(number) \
-	((5 + ((number) - KARENA_LARGE_MAGAZINE) % 4) << ((number) - KARENA_LARGE_MAGAZINE) / 4)
+
+static inline __u32 karena_magazine_pages(__u32 number)
+{
+	__u32 large = number - KARENA_LARGE_MAGAZINE;
+
+	return (5 + large % 4) << large / 4;
+}
 
 /* Bytes from one CPU's magazines to the next, as a power of two. */
 #define KARENA_CPU_SHIFT	18

@@ -124,7 +124,7 @@ function magazine_of(size,    class)
 	return 2 * class + 1
 }
 
-# See KARENA_MAGAZINE_PAGES.
+# See karena_magazine_pages().
 function large_magazine(pages,    n)
 {
 	for (n = 0; (5 + n % 4) * 2 ^ int(n / 4) < pages; n++)

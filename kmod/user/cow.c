@@ -14,7 +14,7 @@
  *	heap->lock: the word = new	  still what the word says?
  *	for each old one:		  return it locked
  *	  lock_page, unmap, unlock
- *	unlock the new ones
+ *	let go of the new ones
  *
  * So nobody sees the new page before the old one is gone from all page tables, and an
  * old one is mapped before it is unmapped, or not at all.
@@ -109,8 +109,8 @@ static void copy_all(struct page *to, struct page *from)
 {
 	unsigned int sub;
 
-	/* Of a page that is pinned: whatever it is that comes just now. */
 	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		/* Of a page that is pinned: whatever it is that comes just now. */
 		data_race(memcpy(page_address(to + sub), page_address(from + sub), PAGE_SIZE));
 }
 

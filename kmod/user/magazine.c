@@ -64,7 +64,7 @@ static bool is_large(unsigned int number)
 static unsigned int bytes_of(unsigned int number)
 {
 	if (is_large(number))
-		return KARENA_MAGAZINE_PAGES(number) << KARENA_PAGE_SHIFT;
+		return karena_magazine_pages(number) << KARENA_PAGE_SHIFT;
 	if (!number || number - 1 >= KARENA_SPC_TINY)
 		return 0;
 	/* Large objects are of class 0. */
@@ -78,14 +78,14 @@ static unsigned int __init room_for(bool private, unsigned int number)
 
 	if (!size || size % KARENA_SLOT_UNIT)
 		return 0;
-	if (!private)
-		return is_large(number) ? 0 :
-		       clamp_t(unsigned int, SHARED_BYTES / size, LEAST_ROOM, SHARED_ROOM);
 	if (is_large(number))
-		return max_t(unsigned int, PRIVATE_BYTES / size, LARGE_ROOM);
+		return private ? max_t(unsigned int, PRIVATE_BYTES / size, LARGE_ROOM) : 0;
+	if (!private)
+		return clamp_t(unsigned int, SHARED_BYTES / size, LEAST_ROOM, SHARED_ROOM);
 	/* Nobody looks for references there: all are of the second class of a size. */
-	return (number - 1) % 2 ?
-	       clamp_t(unsigned int, PRIVATE_BYTES / size, LEAST_ROOM, PRIVATE_ROOM) : 0;
+	if ((number - 1) % 2 == 0)
+		return 0;
+	return clamp_t(unsigned int, PRIVATE_BYTES / size, LEAST_ROOM, PRIVATE_ROOM);
 }
 
 /* The magazine of large objects of a private heap that have so many pages; 0 if none is. */
@@ -94,7 +94,7 @@ unsigned int karena_magazine_of_pages(unsigned long npages)
 	unsigned int number;
 
 	for (number = KARENA_LARGE_MAGAZINE; number < KARENA_NR_MAGAZINES; number++)
-		if (KARENA_MAGAZINE_PAGES(number) == npages)
+		if (karena_magazine_pages(number) == npages)
 			return number;
 	return 0;
 }
@@ -158,7 +158,7 @@ static pgoff_t pgoff_of(unsigned int cpu, unsigned int slot)
 
 /* A magazine; NULL if nobody has had one of that CPU yet. */
 static struct karena_cpu_magazine *magazine_of(struct karena_uheap *uh, unsigned int cpu,
-					   unsigned int number)
+					       unsigned int number)
 {
 	struct karena_cpu_magazine *first = karena_region_find(&uh->magazines, pgoff_of(cpu, 0));
 

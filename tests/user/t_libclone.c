@@ -316,7 +316,8 @@ static void check_numbers(const struct moment *m)
 	unsigned int w, i;
 
 	for (w = 0; w < WRITERS; w++) {
-		first = last = *at(m->page[w][0]);
+		first = *at(m->page[w][0]);
+		last = first;
 		for (i = 1; i < PAGES; i++) {
 			n = *at(m->page[w][i]);
 			check(n <= last && n + 1 >= first);

@@ -16,7 +16,8 @@ EXPORT __thread struct karena_cache *karena_caches;
 static pthread_key_t at_end;
 
 /* What of it is searched for extents. */
-#define ROOT_SIZE	(offsetof(struct karena_cache, slot) + sizeof(((struct karena_cache *)0)->slot))
+#define ROOT_SIZE	(offsetof(struct karena_cache, slot) + \
+			 sizeof(((struct karena_cache *)0)->slot))
 
 static void end_cache(struct karena_cache *cache)
 {

@@ -48,16 +48,16 @@ static inline unsigned int karena_magazine_for_large(size_t size)
 {
 	size_t pages = (size - 1) / KARENA_PAGE_SIZE + 1;
 
-	if (pages > KARENA_MAGAZINE_PAGES(KARENA_NR_MAGAZINES - 1))
+	if (pages > karena_magazine_pages(KARENA_NR_MAGAZINES - 1))
 		return 0;
-	return karena_magazine_large[pages - KARENA_MAGAZINE_PAGES(KARENA_LARGE_MAGAZINE)];
+	return karena_magazine_large[pages - karena_magazine_pages(KARENA_LARGE_MAGAZINE)];
 }
 
 /* Bytes of an object of a magazine, or of a class that has none. */
 static inline size_t karena_magazine_bytes(unsigned int number)
 {
 	if (number >= KARENA_LARGE_MAGAZINE)
-		return (size_t)KARENA_MAGAZINE_PAGES(number) * KARENA_PAGE_SIZE;
+		return (size_t)karena_magazine_pages(number) * KARENA_PAGE_SIZE;
 	return karena_class_bytes[(number - 1) / 2];
 }
 
@@ -148,21 +148,15 @@ static inline unsigned long karena_fast_number(const struct karena_fast *fast, u
 	return fast->map[slot / (KARENA_PAGE_SIZE / KARENA_SLOT_UNIT)];
 }
 
-/* Stores a slot and goes on behind, or to none; CHECK, of the inputs behind it, may too. */
-#define KARENA_RSEQ_PUT(check, ...) \
-	__asm__ __volatile__ goto(KARENA_RSEQ_BEGIN \
-		"cmpw %w[top], 4(%[cpu], %[number], 8)\n\t" \
-		"je %l[none]\n\t" \
-		check \
-		"movl %k[slot], (%[cpu], %[top], 4)\n\t" \
-		"addl $1, %k[top]\n\t" \
-		KARENA_RSEQ_END \
-		: [cpu] "=&r" (cpu), [top] "=&r" (top) \
-		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines), \
-		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT), \
-		  __VA_ARGS__ \
-		: "memory", "cc" \
-		: again, none)
+/* What is common to those that put something there. */
+#define KARENA_RSEQ_ROOM \
+	KARENA_RSEQ_BEGIN \
+	"cmpw %w[top], 4(%[cpu], %[number], 8)\n\t" \
+	"je %l[none]\n\t"
+#define KARENA_RSEQ_PUT \
+	"movl %k[slot], (%[cpu], %[top], 4)\n\t" \
+	"addl $1, %k[top]\n\t" \
+	KARENA_RSEQ_END
 
 /**
  * karena_fast_put() - put an object into this CPU's magazine
@@ -178,7 +172,15 @@ karena_fast_put(const struct karena_fast *fast, unsigned long number, unsigned l
 	unsigned long cpu, top;
 
 again:
-	KARENA_RSEQ_PUT("", "i" (0));
+	/* clang-format off */
+	__asm__ __volatile__ goto(KARENA_RSEQ_ROOM
+		KARENA_RSEQ_PUT
+		: [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
+		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT)
+		: "memory", "cc"
+		: again, none);
+	/* clang-format on */
 	return 1;
 none:
 	return 0;
@@ -200,9 +202,18 @@ karena_fast_give(const struct karena_fast *fast, unsigned long number, void *obj
 	unsigned long slot = karena_fast_slot(fast, object), cpu, top;
 
 again:
-	KARENA_RSEQ_PUT("cmpl %[mark], %[phase]\n\t"
-			"je %l[none]\n\t",
-			[phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK), "r" (object));
+	/* clang-format off */
+	__asm__ __volatile__ goto(KARENA_RSEQ_ROOM
+		"cmpl %[mark], %[phase]\n\t"
+		"je %l[none]\n\t"
+		KARENA_RSEQ_PUT
+		: [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
+		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT),
+		  [phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK), "r" (object)
+		: "memory", "cc"
+		: again, none);
+	/* clang-format on */
 	return 1;
 none:
 	return 0;

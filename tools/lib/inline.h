@@ -20,7 +20,7 @@ karena_alloc_inline(struct karena *heap, size_t size)
 	const struct karena_fast *fast = (const struct karena_fast *)(const void *)heap;
 	void *object = NULL;
 
-	if (fast->magazines)
+	if (__builtin_constant_p(size) && size - 1 < KARENA_MOST_INLINE && fast->magazines)
 		object = karena_fast_take(fast, karena_magazine_for(size));
 	if (__builtin_expect(!object, 0))
 		return (karena_alloc)(heap, size);
@@ -29,21 +29,17 @@ karena_alloc_inline(struct karena *heap, size_t size)
 	return object;
 }
 
-/* Arguments may have commas of their own. */
-#define karena_alloc(heap, ...) \
-	(__builtin_constant_p(__VA_ARGS__) && (size_t)(__VA_ARGS__) - 1 < KARENA_MOST_INLINE ? \
-		 karena_alloc_inline(heap, __VA_ARGS__) : \
-		 (karena_alloc)(heap, __VA_ARGS__))
+#define karena_alloc(...)	karena_alloc_inline(__VA_ARGS__)
 
 static inline void *karena_new_inline(struct karena *heap, struct karena_type type)
 {
 	const struct karena_fast *fast = (const struct karena_fast *)(const void *)heap;
 	void *object = karena_cache_take(fast, type.id);
 
-	return __builtin_expect(object != NULL, 1) ? object : (karena_new)(heap, type);
+	return __builtin_expect(!object, 0) ? (karena_new)(heap, type) : object;
 }
 
-#define karena_new(heap, ...)	karena_new_inline(heap, __VA_ARGS__)
+#define karena_new(...)		karena_new_inline(__VA_ARGS__)
 
 #endif
 

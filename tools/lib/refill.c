@@ -101,10 +101,12 @@ static int take(struct karena *heap, struct karena_type type, struct karena_slot
 /* Not inline: karena_new() is to save no registers for it. */
 static __attribute__((noinline)) void *refill(struct karena *heap, struct karena_type type)
 {
-	struct karena_cache *cache = heap->fast.collected && type.id ? karena_find_cache(heap) : NULL;
+	struct karena_cache *cache = NULL;
 	struct karena_extent *extent;
 	struct karena_slot *slot;
 
+	if (heap->fast.collected && type.id)
+		cache = karena_find_cache(heap);
 	if (!cache)
 		return take_one(heap, type);
 	slot = &cache->slot[type.id % KARENA_SLOTS];

@@ -30,8 +30,6 @@
 
 static struct karena *heap;
 
-#define malloc(bytes)	karena_alloc(heap, INLINE_SIZE)
-#define free(object)	karena_free(heap, object)
 #endif
 
 #define BATCH		1000
@@ -50,11 +48,33 @@ static long long time_ns(clockid_t clock)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
+#ifdef INLINE
+static inline void *get(size_t bytes)
+{
+	(void)bytes;
+	return karena_alloc(heap, INLINE_SIZE);
+}
+
+static inline void put(void *object)
+{
+	karena_free(heap, object);
+}
+#else
+static inline void *get(size_t bytes)
+{
+	return malloc(bytes);
+}
+
+static inline void put(void *object)
+{
+	free(object);
+}
+#endif
+
 static inline void *make(size_t bytes)
 {
-	char *object = malloc(bytes);
+	char *object = get(bytes);
 
-	(void)bytes;
 	if (!object) {
 		fprintf(stderr, "no memory\n");
 		exit(1);
@@ -70,7 +90,7 @@ static void pair(void)
 	long i;
 
 	for (i = 0; i < objects; i++)
-		free(make(size));
+		put(make(size));
 }
 
 static void batch(void)
@@ -83,7 +103,7 @@ static void batch(void)
 		for (i = 0; i < BATCH; i++)
 			object[i] = make(size);
 		for (i = 0; i < BATCH; i++)
-			free(object[i]);
+			put(object[i]);
 	}
 }
 
@@ -111,7 +131,7 @@ static void replace(long working_set)
 
 	for (i = 0; i < objects; i++) {
 		at = (unsigned long)next_random() * working_set >> 32;
-		free(working[at]);
+		put(working[at]);
 		working[at] = make(random_size());
 	}
 }
@@ -119,8 +139,10 @@ static void replace(long working_set)
 /* One writes, one reads; each has its own line. */
 static struct ring {
 	void *object[RING];
-	_Alignas(CACHE_LINE) long put;
-	_Alignas(CACHE_LINE) long got;
+	char before[CACHE_LINE];
+	long given;
+	char between[CACHE_LINE];
+	long taken;
 } ring;
 
 static void *consume(void *unused)
@@ -128,10 +150,10 @@ static void *consume(void *unused)
 	long i;
 
 	for (i = 0; i < objects; i++) {
-		while (__atomic_load_n(&ring.put, __ATOMIC_ACQUIRE) == i)
+		while (__atomic_load_n(&ring.given, __ATOMIC_ACQUIRE) == i)
 			__builtin_ia32_pause();
-		free(ring.object[i % RING]);
-		__atomic_store_n(&ring.got, i + 1, __ATOMIC_RELEASE);
+		put(ring.object[i % RING]);
+		__atomic_store_n(&ring.taken, i + 1, __ATOMIC_RELEASE);
 	}
 	return unused;
 }
@@ -144,10 +166,10 @@ static void pipe_through(void)
 	if (pthread_create(&consumer, NULL, consume, NULL))
 		exit(1);
 	for (i = 0; i < objects; i++) {
-		while (i - __atomic_load_n(&ring.got, __ATOMIC_ACQUIRE) == RING)
+		while (i - __atomic_load_n(&ring.taken, __ATOMIC_ACQUIRE) == RING)
 			__builtin_ia32_pause();
 		ring.object[i % RING] = make(size);
-		__atomic_store_n(&ring.put, i + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&ring.given, i + 1, __ATOMIC_RELEASE);
 	}
 	pthread_join(consumer, NULL);
 }

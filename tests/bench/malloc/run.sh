@@ -21,7 +21,7 @@ objects=3000000 runs=${KARENA_RUNS:-11}
 [ -n "$native" ] || objects=200000 runs=${KARENA_RUNS:-5}
 
 declare -A library=(
-	[glibc]=
+	[glibc]=''
 	[jemalloc]=$libs/libjemalloc.so.2
 	[tcmalloc]=$libs/libtcmalloc_minimal.so.4
 	[mimalloc]=$libs/libmimalloc.so.2

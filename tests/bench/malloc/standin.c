@@ -25,7 +25,7 @@
 
 #include "../../../tools/lib/fast.h"
 
-#define WINDOW		(1UL << 32)
+#define WINDOW		(4UL << 30)
 #define PAGES		(WINDOW / KARENA_PAGE_SIZE)
 #define SLOTS		(WINDOW / KARENA_SLOT_UNIT)
 #define SLOTS_OF_PAGE	(KARENA_PAGE_SIZE / KARENA_SLOT_UNIT)
@@ -155,7 +155,8 @@ static void fill_heads(struct karena_cpu_magazines *cpu)
 	unsigned int number, at = FIRST_SLOT;
 
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
-		cpu->magazine[number].begin = cpu->magazine[number].top = at;
+		cpu->magazine[number].begin = at;
+		cpu->magazine[number].top = at;
 		at += room_of(number);
 		cpu->magazine[number].end = at;
 	}
