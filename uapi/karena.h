@@ -529,7 +529,8 @@ static inline __u32 karena_magazine_pages(__u32 number)
 /**
  * struct karena_cpu_magazine - objects of a span class that a CPU has ready
  * @top: number of the slot behind the last one that has an object
- * @end: of that behind the last one that may have one, written by the kernel
+ * @end: of that behind the last one that may have one, written by the kernel, which
+ *	makes it more as calls show that it would be of use
  * @begin: of the first one; as @end, and as @top, if there is none
  */
 struct karena_cpu_magazine {
@@ -590,7 +591,7 @@ struct karena_fill {
 KARENA_ASSERT(sizeof(struct karena_fill) == 24);
 
 /**
- * struct karena_flush - KARENA_IOC_FLUSH: free an object, and half of this CPU's magazine
+ * struct karena_flush - KARENA_IOC_FLUSH: free an object, and make room in a magazine
  * @size: sizeof(struct karena_flush)
  * @flags: KARENA_FLUSH_ALL: all magazines of all CPUs instead; then @magazine and
  *	@object are 0

@@ -39,6 +39,13 @@
 #define LEAST_ROOM	4
 #define LARGE_ROOM	2		/* least, of large ones */
 
+/*
+ * It begins with a few, and with twice as many each time that it has been empty or full:
+ * what nobody asks for a second time is not spread over so much memory.
+ */
+#define FIRST_BYTES	SZ_8K
+#define FIRST_ROOM	2u
+
 #define PER_PAGE	(PAGE_SIZE / sizeof(u32))
 #define CPU_PAGES	((1UL << KARENA_CPU_SHIFT) >> PAGE_SHIFT)
 #define BATCH		64u
@@ -126,6 +133,12 @@ static unsigned int room_of(const struct karena_uheap *uh, unsigned int number)
 	return first_of(uh, number + 1) - first_of(uh, number);
 }
 
+/* With how many objects it begins. */
+static unsigned int first_room(const struct karena_uheap *uh, unsigned int number)
+{
+	return min(room_of(uh, number), max(FIRST_BYTES / max(bytes_of(number), 1u), FIRST_ROOM));
+}
+
 /* Of a new page: what is in it if it is the first of a CPU. */
 static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 {
@@ -137,7 +150,7 @@ static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
 		magazine[number] = (struct karena_cpu_magazine) {
 			.top = first_of(uh, number),
-			.end = first_of(uh, number) + room_of(uh, number),
+			.end = first_of(uh, number) + first_room(uh, number),
 			.begin = first_of(uh, number),
 		};
 }
@@ -173,6 +186,22 @@ static unsigned int count_of(const struct karena_uheap *uh,
 	unsigned int count = READ_ONCE(magazine->top) - first_of(uh, number);
 
 	return count <= room_of(uh, number) ? count : 0;
+}
+
+/* For how many it is, so far. */
+static unsigned int capacity_of(const struct karena_uheap *uh,
+				const struct karena_cpu_magazine *magazine, unsigned int number)
+{
+	/* As above. */
+	unsigned int capacity = READ_ONCE(magazine->end) - first_of(uh, number);
+
+	return clamp(capacity, first_room(uh, number), room_of(uh, number));
+}
+
+static void set_capacity(const struct karena_uheap *uh, struct karena_cpu_magazine *magazine,
+			 unsigned int number, unsigned int capacity)
+{
+	WRITE_ONCE(magazine->end, first_of(uh, number) + capacity);
 }
 
 static void set_count(const struct karena_uheap *uh, struct karena_cpu_magazine *magazine,
@@ -252,6 +281,34 @@ static unsigned int give(struct karena_uheap *uh, unsigned int number, const uns
 		set_count(uh, magazine, number, count + i);
 	preempt_enable();
 	return i;
+}
+
+/* For twice as many from here on, up to its room; for how many it was. */
+static unsigned int widen(struct karena_uheap *uh, unsigned int number)
+{
+	struct karena_cpu_magazine *magazine;
+	unsigned int capacity = first_room(uh, number);
+
+	preempt_disable();
+	magazine = magazine_of(uh, smp_processor_id(), number);
+	if (magazine) {
+		capacity = capacity_of(uh, magazine, number);
+		set_capacity(uh, magazine, number, min(2 * capacity, room_of(uh, number)));
+	}
+	preempt_enable();
+	return capacity;
+}
+
+/* As it was in the beginning. */
+static void narrow(struct karena_uheap *uh, unsigned int number)
+{
+	struct karena_cpu_magazine *magazine;
+
+	preempt_disable();
+	magazine = magazine_of(uh, smp_processor_id(), number);
+	if (magazine)
+		set_capacity(uh, magazine, number, first_room(uh, number));
+	preempt_enable();
 }
 
 /* What was not taken goes down to the begin. */
@@ -390,8 +447,10 @@ static long drain_here(void *arg)
 	unsigned int number;
 	long wrong = 0;
 
-	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
+	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
+		narrow(arg, number);
 		wrong += flush(arg, number, 0);
+	}
 	return wrong;
 }
 
@@ -558,10 +617,10 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		return -ENOMEM;
 	if (uh->heap.gc)
 		karena_pacer_hold(uh->heap.gc);
-	return fill(uh, central, req, ureq, room / 2);
+	return fill(uh, central, req, ureq, max(widen(uh, req->magazine) / 2, 1u));
 }
 
-/* One object and half of a magazine, or all magazines. */
+/* One object, and half of a magazine that cannot be for more; or all magazines. */
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 {
 	unsigned int room;
@@ -578,7 +637,7 @@ int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req)
 	room = room_of(uh, req->magazine);
 	if (!room)
 		return -EINVAL;
-	req->rejected = flush(uh, req->magazine, room / 2);
+	req->rejected = widen(uh, req->magazine) < room ? 0 : flush(uh, req->magazine, room / 2);
 	req->reason = req->object ? karena_free_in_window(uh, req->object) : KARENA_REJECT_NONE;
 	return 0;
 }

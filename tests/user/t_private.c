@@ -88,8 +88,6 @@ static void only_what_it_is_for(void)
 	check_ret(heap_alloc(heap.fd, 64, 0, 1, &addr), 0);
 	check_eq(heap_usable(heap.fd, addr), 64);
 	check_ret(heap_grow(other.fd, MIB), -EINVAL);
-	check_ret(kioctl(other.fd, KARENA_IOC_CLONE,
-			 &(struct karena_clone){ .size = sizeof(struct karena_clone) }), -EINVAL);
 	check_ret(kioctl(other.fd, KARENA_IOC_RELEASE,
 			 &(struct karena_release){ .size = sizeof(struct karena_release) }),
 		  -EINVAL);
@@ -230,19 +228,56 @@ static void has_the_same(void)
 /* What magazines have is nobody's in the child, which has other ones. */
 static void without_magazines(void)
 {
-	struct karena_fill req = { .size = sizeof(req), .magazine = 9 };
+	struct karena_fill small = { .size = sizeof(small), .magazine = 10 };
+	struct karena_fill large = { .size = sizeof(large), .magazine = KARENA_LARGE_MAGAZINE + 2 };
 	struct heap heap;
 	int fd;
 
-	if (!heap_open_private(&heap, WINDOW, MIB))
+	if (!heap_open_private(&heap, WINDOW, 2 * MIB))
 		return;
-	check_ret(kioctl(heap.fd, KARENA_IOC_FILL, &req), 0);
-	check(req.count);
+	check_ret(kioctl(heap.fd, KARENA_IOC_FILL, &small), 0);
+	check(small.count);
+	check_ret(kioctl(heap.fd, KARENA_IOC_FILL, &large), 0);
+	check(large.count);
+	check_eq(live_of(heap.fd), 2);
 	fd = clone_of(&heap);
-	check_eq(live_of(fd), 1);
-	give(fd, (__u64[]){ req.object }, 1);
+	check_eq(live_of(fd), 2);
+	give(fd, (__u64[]){ small.object, large.object }, 2);
 	check_eq(live_of(fd), 0);
 	close(fd);
+	heap_close(&heap);
+}
+
+/* Large objects of some numbers of pages; of small ones those that nobody looks into. */
+static void which_magazines(void)
+{
+	struct karena_fill fill = { .size = sizeof(fill) };
+	struct karena_flush flush = { .size = sizeof(flush) };
+	__u32 number = KARENA_LARGE_MAGAZINE + 5, pages = karena_magazine_pages(number);
+	struct heap heap, shared;
+	const __u16 *map;
+	__u64 addr;
+
+	if (!heap_open_private(&heap, WINDOW, 32 * MIB) || !heap_open(&shared, WINDOW, 0))
+		return;
+	heap.control = as_ptr(map_control(heap.fd, heap.control_size, PROT_READ, MAP_SHARED));
+	map = (const void *)((const char *)heap.control + heap.control->map_offset);
+	check_ret(heap_alloc(heap.fd, pages * PAGE - 100, 0, 1, &addr), 0);
+	check_eq(map[(addr - heap.base) / PAGE], number);
+	check_eq(map[(addr - heap.base) / PAGE + pages - 1], number);
+	flush.magazine = number;
+	flush.object = addr;
+	check_ret(kioctl(heap.fd, KARENA_IOC_FLUSH, &flush), 0);
+	check_eq(flush.reason, KARENA_REJECT_NONE);
+	check_eq(live_of(heap.fd), 0);
+	fill.magazine = number;
+	check_ret(kioctl(shared.fd, KARENA_IOC_FILL, &fill), -EINVAL);
+	check_ret(kioctl(shared.fd, KARENA_IOC_FLUSH, &flush), -EINVAL);
+	check_ret(heap_alloc(shared.fd, pages * PAGE, 0, 1, &addr), 0);
+	fill.magazine = 9;
+	check_ret(kioctl(heap.fd, KARENA_IOC_FILL, &fill), -EINVAL);
+	check_ret(kioctl(shared.fd, KARENA_IOC_FILL, &fill), 0);
+	heap_close(&shared);
 	heap_close(&heap);
 }
 
@@ -375,6 +410,7 @@ static const struct tap_case cases[] = {
 	{ "what is to be given back is nobody's", told_is_taken },
 	{ "a clone has the same objects", has_the_same },
 	{ "a clone has nothing in magazines", without_magazines },
+	{ "what has magazines", which_magazines },
 	{ "a clone has the same memory", has_the_same_limit },
 	{ "a clone of memory that is all in use", to_the_last_page },
 	{ "a clone of a heap that changes", cloned_meanwhile },

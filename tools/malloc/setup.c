@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -226,6 +227,14 @@ static int map_window(const struct state *state, char *base)
 	return -1;
 }
 
+/* Programs that fork often, and write much after that, may do better without. */
+static int wants_huge(void)
+{
+	const char *text = secure_getenv("KARENA_MALLOC_HUGE");
+
+	return !text || strcmp(text, "0");
+}
+
 static int make_heap(struct state *state)
 {
 	struct karena_setup setup = {
@@ -242,6 +251,7 @@ static int make_heap(struct state *state)
 	state->id = setup.id;
 	state->window = setup.window;
 	state->control_size = setup.control_size;
+	state->huge = wants_huge();
 	if (map_window(state, base))
 		return -1;
 	if (!map_large(state) && !map_rest(state, base))
@@ -358,6 +368,7 @@ static int adopt(struct state *state, const struct state *before, int fd)
 	state->grown = before->grown;
 	state->large = before->large;
 	state->nothing = before->nothing;
+	state->huge = before->huge;
 	state->control_size = before->control_size;
 	if (map_rest(state, before->fast.base))
 		return -1;

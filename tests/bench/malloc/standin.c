@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@
 
 /* As kmod/user/magazine.c has it. */
 #define MOST_BYTES	(512UL << 10)
+#define FIRST_BYTES	(8UL << 10)
 #define FIRST_SLOT	1024
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -150,6 +152,27 @@ static unsigned int room_of(unsigned int number)
 							    MOST_BYTES / bytes;
 }
 
+static unsigned int first_room(unsigned int number)
+{
+	unsigned int room = room_of(number), first;
+
+	if (!room)
+		return 0;
+	first = FIRST_BYTES / karena_magazine_bytes(number);
+	return first < 2 ? 2 : first < room ? first : room;
+}
+
+/* For twice as many from here on; for how many it was.  Who is moved loses a little. */
+static unsigned int widen(unsigned int number)
+{
+	struct karena_cpu_magazines *cpu = magazines + KARENA_NO_CPUS + sched_getcpu();
+	struct karena_cpu_magazine *magazine = cpu->magazine + number;
+	unsigned int capacity = magazine->end - magazine->begin, room = room_of(number);
+
+	magazine->end = magazine->begin + (2 * capacity < room ? 2 * capacity : room);
+	return capacity;
+}
+
 static void fill_heads(struct karena_cpu_magazines *cpu)
 {
 	unsigned int number, at = FIRST_SLOT;
@@ -157,8 +180,8 @@ static void fill_heads(struct karena_cpu_magazines *cpu)
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
 		cpu->magazine[number].begin = at;
 		cpu->magazine[number].top = at;
+		cpu->magazine[number].end = at + first_room(number);
 		at += room_of(number);
-		cpu->magazine[number].end = at;
 	}
 }
 
@@ -232,7 +255,7 @@ static int free_objects(struct karena_free *req)
 
 static int fill(struct karena_fill *req)
 {
-	unsigned int half = room_of(req->magazine) / 2;
+	unsigned int half = widen(req->magazine) / 2;
 	__u32 slot = take_slot(req->magazine);
 
 	if (!slot)
@@ -250,7 +273,8 @@ static int fill(struct karena_fill *req)
 
 static int flush(struct karena_flush *req)
 {
-	unsigned int i, half = room_of(req->magazine) / 2;
+	unsigned int i, room = room_of(req->magazine);
+	unsigned int half = widen(req->magazine) < room ? 0 : room / 2;
 	void *object;
 
 	for (i = 0; i < half && (object = karena_fast_take(&fast, req->magazine)); i++)
