@@ -682,8 +682,9 @@ KARENA_ASSERT(sizeof(struct karena_release) == 24);
  * parent's was.  To be of one moment, nobody may allocate or free there from this call
  * until fork() has returned.
  *
- * Errors: EBADF, ENXIO; EMFILE, ENFILE; ENOSPC the user has its number of heaps, or 4 TiB
- * of windows; ENOMEM; EINTR killed while at it.
+ * Errors: EBADF also if the descriptor is not open for reading, ENXIO; EMFILE, ENFILE;
+ * ENOSPC the user has its number of heaps, or 4 TiB of windows; EAGAIN programs were at
+ * calls that change it for ten seconds without a pause; ENOMEM; EINTR killed while at it.
  */
 struct karena_clone {
 	__u32 size;

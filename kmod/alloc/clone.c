@@ -80,19 +80,21 @@ static void paint_objects(struct karena_span *span, const struct picture *pictur
 		if (test_bit(i, picture->free))
 			continue;
 		span->state[i] = span->tiny ? KARENA_TINY : KARENA_LIVE;
-		if (span->tiny)
+		if (span->tiny) {
 			span->tiny[i] = picture->tiny[i];
+			atomic64_add(karena_tiny_count(span->tiny[i]), &span->heap->tiny_allocs);
+		}
 	}
 }
 
 /* The type of the clone for what objects of a type of the other heap hold; or NULL. */
-static struct karena_type *type_of(const struct karena_cloner *cloner,
+static struct karena_type *type_of(struct karena_cloner *cloner,
 				   const struct picture *picture)
 {
 	return cloner->type ? cloner->type(cloner, picture->layout) : NULL;
 }
 
-static struct karena_central *central_of(const struct karena_cloner *cloner,
+static struct karena_central *central_of(struct karena_cloner *cloner,
 					 const struct picture *picture, gfp_t gfp)
 {
 	struct karena_type *type = type_of(cloner, picture);
@@ -101,10 +103,21 @@ static struct karena_central *central_of(const struct karena_cloner *cloner,
 		      karena_central_get(cloner->to, picture->spc, gfp);
 }
 
-static int paint(const struct karena_cloner *cloner, const struct picture *picture,
+/* Of a large object: never the other heap's own, which goes with it. */
+static const struct karena_layout *layout_of(struct karena_cloner *cloner,
+					     const struct picture *picture)
+{
+	struct karena_type *type = type_of(cloner, picture);
+
+	if (type)
+		return type->layout;
+	return picture->layout == &karena_layout_noscan ? &karena_layout_noscan :
+							  &karena_layout_conservative;
+}
+
+static int paint(struct karena_cloner *cloner, const struct picture *picture,
 		 struct karena_run *run, gfp_t gfp)
 {
-	const struct karena_layout *layout = picture->layout;
 	struct karena_central *central = NULL;
 	struct karena_heap *heap = cloner->to;
 	struct karena_span *span;
@@ -113,11 +126,9 @@ static int paint(const struct karena_cloner *cloner, const struct picture *pictu
 		central = central_of(cloner, picture, gfp);
 		if (!central)
 			return -ENOMEM;
-		layout = central->layout;
-	} else if (type_of(cloner, picture)) {
-		layout = type_of(cloner, picture)->layout;
 	}
-	span = karena_span_new(heap, central, layout, run, picture->large_size, gfp);
+	span = karena_span_new(heap, central, central ? central->layout :
+			       layout_of(cloner, picture), run, picture->large_size, gfp);
 	if (!span)
 		return -ENOMEM;
 	paint_objects(span, picture);
@@ -132,7 +143,7 @@ static int paint(const struct karena_cloner *cloner, const struct picture *pictu
  * Makes the spans of a heap those of another one as well, which is new.  Sleeps.  What
  * there is after an error goes with the heap.
  */
-int karena_heap_clone(const struct karena_cloner *cloner)
+int karena_heap_clone(struct karena_cloner *cloner)
 {
 	struct picture *picture = kmalloc(sizeof(*picture), GFP_KERNEL);
 	struct karena_heap *from = cloner->from, *to = cloner->to;

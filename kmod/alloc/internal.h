@@ -447,13 +447,13 @@ void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_rej
 struct karena_cloner {
 	struct karena_heap *from;
 	struct karena_heap *to;
-	struct karena_run *(*take)(const struct karena_cloner *cloner, unsigned long start,
+	struct karena_run *(*take)(struct karena_cloner *cloner, unsigned long start,
 				   unsigned long npages, gfp_t gfp);
-	struct karena_type *(*type)(const struct karena_cloner *cloner,
+	struct karena_type *(*type)(struct karena_cloner *cloner,
 				    const struct karena_layout *layout);
 };
 
-int karena_heap_clone(const struct karena_cloner *cloner);
+int karena_heap_clone(struct karena_cloner *cloner);
 
 /* type.c */
 void karena_type_init(struct karena_type *type, struct karena_heap *heap);
@@ -461,6 +461,7 @@ void karena_types_delete(struct karena_heap *heap);
 
 /* tiny.c */
 u16 karena_tiny_starts(u16 map);
+unsigned int karena_tiny_count(u16 map);
 unsigned long karena_tiny_alloc(struct karena_heap *heap, size_t size, gfp_t gfp);
 enum karena_reject karena_tiny_free(struct karena_span *span, u32 index,
 				    unsigned int offset, bool *last);

@@ -16,6 +16,7 @@
  *
  * Who clears the last of starts and owned gives the block back.
  */
+#include <linux/bitops.h>
 #include <linux/kernel.h>
 
 #include "internal.h"
@@ -29,6 +30,12 @@
 u16 karena_tiny_starts(u16 map)
 {
 	return map & TINY_STARTS ? map & ~TINY_OWNED : 0;
+}
+
+/* How many objects a block has. */
+unsigned int karena_tiny_count(u16 map)
+{
+	return hweight16(map & TINY_STARTS);
 }
 
 static inline unsigned int tiny_next(u16 map)

@@ -14,16 +14,22 @@
  *
  * The moment is the end of 3.: a thread goes on until it touches the heap, and what it
  * wrote before is in the clone, whatever page it is on.  Calls in 1. may have faults of
- * their own, so 1. comes before 3.  Kernel code that stores has uh->freeze to read; what it
- * allocates meanwhile may be in the clone or not, as no one has a reference to it yet.
+ * their own, so 1. comes before 3.; and faults on memory that some other program is to
+ * bring, so that nobody may be kept waiting in 1. for long.  Kernel code that stores or
+ * clears has uh->freeze to read; what it allocates meanwhile may be in the clone or not, as
+ * no one has a reference to it yet.
  *
  * Memory is not copied but for what is pinned; see cow.c.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "kmod/compat/compat.h"
 #include "user.h"
+
+#define CALL_WAIT	msecs_to_jiffies(20)
+#define STOP_WAIT	(10 * HZ)
 
 /* --- pages --- */
 
@@ -87,14 +93,14 @@ fail:
 	return NULL;
 }
 
-static struct karena_run *take_private(const struct karena_cloner *cloner, unsigned long start,
+static struct karena_run *take_private(struct karena_cloner *cloner, unsigned long start,
 				       unsigned long npages, gfp_t gfp)
 {
 	return take_addresses(to_uheap(cloner->to), start, npages, gfp);
 }
 
 /* The same with the memory of the heap's. */
-static struct karena_run *take_shared(const struct karena_cloner *cloner, unsigned long start,
+static struct karena_run *take_shared(struct karena_cloner *cloner, unsigned long start,
 				      unsigned long npages, gfp_t gfp)
 {
 	struct karena_run *run = take_addresses(to_uheap(cloner->to), start, npages, gfp);
@@ -114,20 +120,39 @@ static struct karena_run *take_shared(const struct karena_cloner *cloner, unsign
 
 /* --- types --- */
 
-/* Of the clone of a shared heap, which has them by the same numbers. */
-static struct karena_type *type_of(const struct karena_cloner *cloner,
-				   const struct karena_layout *layout)
+/* How a clone is made, and the layout that was asked for last. */
+struct filler {
+	struct karena_cloner cloner;
+	const struct karena_layout *layout;
+	struct karena_type *type;
+};
+
+static struct karena_type *find_type(const struct karena_cloner *cloner,
+				     const struct karena_layout *layout)
 {
 	struct karena_uheap *from = to_uheap(cloner->from);
 	struct karena_type *type;
 	unsigned long id;
 
-	if (layout == &karena_layout_conservative || layout == &karena_layout_noscan)
-		return NULL;
 	xa_for_each(&from->types, id, type)
 		if (type->layout == layout)
 			return karena_uheap_type(to_uheap(cloner->to), id);
 	return NULL;
+}
+
+/* Of the clone of a shared heap, which has them by the same numbers. */
+static struct karena_type *type_of(struct karena_cloner *cloner,
+				   const struct karena_layout *layout)
+{
+	struct filler *filler = container_of(cloner, struct filler, cloner);
+
+	if (layout == &karena_layout_conservative || layout == &karena_layout_noscan)
+		return NULL;
+	if (filler->layout != layout) {
+		filler->layout = layout;
+		filler->type = find_type(cloner, layout);
+	}
+	return filler->type;
 }
 
 /* --- at one moment --- */
@@ -149,45 +174,72 @@ static void unmap_magazines(struct karena_uheap *uh)
 	}
 }
 
-/* Waits until calls are over, and no cycle runs; -EINTR if killed before. */
-static int stop_changes(struct karena_uheap *uh)
+/* A call that changes the heap begins; -EINTR if killed before. */
+int karena_calls_enter(struct karena_uheap *uh)
+{
+	/* It may be that the clone waits for a program that waits for us. */
+	if (READ_ONCE(uh->cloning))
+		wait_event_killable_timeout(uh->cloned, !READ_ONCE(uh->cloning), CALL_WAIT);
+	return down_read_killable(&uh->calls);
+}
+
+void karena_calls_exit(struct karena_uheap *uh)
+{
+	up_read(&uh->calls);
+}
+
+/* Both, or none. */
+static bool try_to_stop(struct karena_uheap *uh)
 {
 	struct karena_gc *gc = uh->heap.gc;
 
-	for (;;) {
-		if (down_write_killable(&uh->calls))
-			return -EINTR;
-		/* A cycle may wait for a call. */
-		if (!gc || mutex_trylock(&gc->cycle_lock))
-			return 0;
-		up_write(&uh->calls);
-		if (mutex_lock_killable(&gc->cycle_lock))
-			return -EINTR;
-		mutex_unlock(&gc->cycle_lock);
-	}
+	if (!down_write_trylock(&uh->calls))
+		return false;
+	if (!gc || mutex_trylock(&gc->cycle_lock))
+		return true;
+	up_write(&uh->calls);
+	return false;
 }
 
-static int freeze(struct karena_uheap *uh)
+/*
+ * Waits until calls are over, and no cycle runs: -EINTR if killed before, -EAGAIN if that
+ * does not come.  Nobody waits for a lock that is asked for here, see at the top.
+ */
+static int stop_changes(struct karena_uheap *uh)
 {
-	int err = stop_changes(uh);
+	unsigned long end = jiffies + STOP_WAIT;
 
-	if (err)
-		return err;
+	while (!try_to_stop(uh)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, end))
+			return -EAGAIN;
+		/* For a stop it stands meanwhile. */
+		schedule_timeout_killable(1);
+	}
+	return 0;
+}
+
+static void begin_changes(struct karena_uheap *uh)
+{
+	if (uh->heap.gc)
+		mutex_unlock(&uh->heap.gc->cycle_lock);
+	up_write(&uh->calls);
+}
+
+static void freeze(struct karena_uheap *uh)
+{
 	if (!karena_is_planted(KARENA_PLANT_NOT_FROZEN))
 		down_write(&uh->freeze);
 	unmap_mapping_range(uh->inode->i_mapping, 0, uh->npages << KARENA_PAGE_SHIFT, 1);
 	unmap_magazines(uh);
 	karena_unmapped();
-	return 0;
 }
 
 static void thaw(struct karena_uheap *uh)
 {
 	if (!karena_is_planted(KARENA_PLANT_NOT_FROZEN))
 		up_write(&uh->freeze);
-	if (uh->heap.gc)
-		mutex_unlock(&uh->heap.gc->cycle_lock);
-	up_write(&uh->calls);
 }
 
 /* --- the clone --- */
@@ -214,13 +266,15 @@ static void free_magazines(struct karena_uheap *clone, struct karena_uheap *uh)
 
 static int fill(struct karena_uheap *clone, struct karena_uheap *uh)
 {
-	const struct karena_cloner cloner = {
-		.from = &uh->heap,
-		.to = &clone->heap,
-		.take = uh->private ? take_private : take_shared,
-		.type = uh->private ? NULL : type_of,
+	struct filler filler = {
+		.cloner = {
+			.from = &uh->heap,
+			.to = &clone->heap,
+			.take = uh->private ? take_private : take_shared,
+			.type = uh->private ? NULL : type_of,
+		},
 	};
-	int err = karena_heap_clone(&cloner);
+	int err = karena_heap_clone(&filler.cloner);
 
 	if (!err)
 		free_magazines(clone, uh);
@@ -246,18 +300,33 @@ static int stop_collector(struct karena_uheap *uh)
 	return err ? err : karena_gc_set(&uh->heap, &params);
 }
 
+static int fill_stopped(struct karena_uheap *clone, struct karena_uheap *uh)
+{
+	int err = karena_types_copy(clone, uh);
+
+	if (err)
+		return err;
+	freeze(uh);
+	err = fill(clone, uh);
+	thaw(uh);
+	return err;
+}
+
 static int fill_shared(struct karena_uheap *clone, struct karena_uheap *uh)
 {
 	int err = uh->heap.gc ? stop_collector(clone) : 0;
 
-	if (!err)
-		err = karena_types_copy(clone, uh);
-	if (!err)
-		err = freeze(uh);
 	if (err)
 		return err;
-	err = fill(clone, uh);
-	thaw(uh);
+	/* Of several at once some may have it less easy. */
+	WRITE_ONCE(uh->cloning, true);
+	err = stop_changes(uh);
+	if (!err) {
+		err = fill_stopped(clone, uh);
+		begin_changes(uh);
+	}
+	WRITE_ONCE(uh->cloning, false);
+	wake_up_all(&uh->cloned);
 	return err;
 }
 

@@ -8,23 +8,23 @@
  * They are in no mapping, as they would have to be in two; their index is good for both.
  * A heap that turns out to be the last one keeps what it has.
  *
- *	write fault, or kernel code	fault to read
- *	own_lock			heap->lock: look up and get_page()
- *	lock the new pages, copy	lock_page
- *	heap->lock: the word = new	  still what the word says?
- *	for each old one:		  return it locked
- *	  lock_page, unmap, unlock
- *	let go of the new ones
+ *	write fault, or kernel code	fault
+ *	own_lock, new pages: copy	heap->lock: look up and get_page()
+ *	lock the old ones, unmap	lock_page
+ *	  heap->lock: the word = new	  still what the word says?
+ *	unlock the old ones		  return it locked
  *
- * So nobody sees the new page before the old one is gone from all page tables, and an
- * old one is mapped before it is unmapped, or not at all.
+ * So a page is SHARED as long as it is locked, or has been no more since before; nobody
+ * finds the new one while the old one is in a page table, and an old one is mapped before
+ * it is unmapped, or not at all.
  *
  * To begin with, everything stands still for a clone: karena_freeze() in clone.c.
  *
- * Lock order: freeze (read), own_lock, locks of new pages, locks of old ones, heap->lock.
+ * Lock order: freeze (read), own_lock, locks of pages, heap->lock.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/slab.h>
 
 #include "kmod/compat/compat.h"
 #include "user.h"
@@ -44,7 +44,7 @@ bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page)
 {
 	const unsigned long *word = karena_pagemap_memory(uh->heap.map, page);
 
-	/* Set while everything stands, cleared with the page locked. */
+	/* Set while everything stands, cleared with its machine pages locked. */
 	return word && READ_ONCE(*word) & SHARED;
 }
 
@@ -161,82 +161,113 @@ static bool set_word(struct karena_uheap *uh, unsigned long page, struct page *o
 	return ours;
 }
 
-/* Nobody else has them any more: not another heap, not who looks at them, but the caller. */
-static bool keep_alone(struct karena_uheap *uh, unsigned long page, struct page *first)
-{
-	unsigned int sub, alone = 0;
-
-	lock_all(first);
-	for (sub = 0; sub < KARENA_SUBPAGES; sub++) {
-		unmap(uh, page, sub);
-		alone += page_ref_count(first + sub) == 2;
-	}
-	if (alone == KARENA_SUBPAGES) {
-		for (sub = 0; sub < KARENA_SUBPAGES; sub++)
-			set_mapping(uh, page, sub, first);
-		set_word(uh, page, first, first);
-	}
-	unlock_all(first);
-	return alone == KARENA_SUBPAGES;
-}
-
-/* A marker may be looking at it: not before the cycle is over. */
-static void put_later(struct karena_uheap *uh, struct page *first)
+/* Out of all page tables, while they are locked: who comes from here on waits. */
+static void unmap_all(struct karena_uheap *uh, unsigned long page)
 {
 	unsigned int sub;
 
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		unmap(uh, page, sub);
+	karena_unmapped();
+}
+
+/* Nobody has them any more but the heap, the caller, and who is in a fault on @held. */
+static bool is_alone(struct page *first, const struct page *held)
+{
+	unsigned int sub, alone = 0;
+
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		alone += page_ref_count(first + sub) == 2 + (first + sub == held);
+	return alone == KARENA_SUBPAGES;
+}
+
+/* The same, and they are the heap's alone from here on. */
+static bool keep_alone(struct karena_uheap *uh, unsigned long page, struct page *first,
+		       const struct page *held)
+{
+	unsigned int sub;
+	bool kept;
+
+	lock_all(first);
+	unmap_all(uh, page);
+	kept = is_alone(first, held) && set_word(uh, page, first, first);
+	for (sub = 0; kept && sub < KARENA_SUBPAGES; sub++)
+		set_mapping(uh, page, sub, first);
+	unlock_all(first);
+	return kept;
+}
+
+/* Pages that a marker may be looking at. */
+struct stale {
+	struct list_head node;
+	struct page *first;
+};
+
+/* Lets go of them, but not before the cycle is over. */
+static void put_later(struct karena_uheap *uh, struct stale *stale, struct page *first)
+{
 	/* Whoever marks after this has seen the word that is there now. */
 	smp_mb();
 	if (!uh->heap.gc || READ_ONCE(uh->heap.head.phase) == KARENA_IDLE) {
 		put_all(first);
+		kfree(stale);
 		return;
 	}
-	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
-		list_add(&first[sub].lru, &uh->stale);
+	stale->first = first;
+	list_add(&stale->node, &uh->stale);
 }
 
 /* Pages that were looked at in a cycle that is over. */
 void karena_stale_drop(struct karena_uheap *uh)
 {
-	struct page *page, *next;
+	struct stale *stale, *next;
 
 	mutex_lock(&uh->own_lock);
-	list_for_each_entry_safe(page, next, &uh->stale, lru) {
-		list_del(&page->lru);
-		put_page(page);
+	list_for_each_entry_safe(stale, next, &uh->stale, node) {
+		list_del(&stale->node);
+		put_all(stale->first);
+		kfree(stale);
 	}
 	mutex_unlock(&uh->own_lock);
+}
+
+static void drop_new(struct page *new)
+{
+	unsigned int sub;
+
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		page_folio(new + sub)->mapping = NULL;
+	put_all(new);
 }
 
 static void replace(struct karena_uheap *uh, unsigned long page, struct page *old)
 {
 	/* As for a page that is copied after fork(), there is no way to fail. */
 	struct page *new = new_pages(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	struct stale *stale = kmalloc(sizeof(*stale), GFP_KERNEL | __GFP_NOFAIL);
 	unsigned int sub;
+	bool done;
 
-	lock_all(new);
 	copy_all(new, old);
 	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
 		set_mapping(uh, page, sub, new);
-	if (!set_word(uh, page, old, new)) {
-		for (sub = 0; sub < KARENA_SUBPAGES; sub++)
-			page_folio(new + sub)->mapping = NULL;
-		unlock_all(new);
-		put_all(new);
-		return;
+	lock_all(old);
+	unmap_all(uh, page);
+	done = set_word(uh, page, old, new);
+	unlock_all(old);
+	if (done) {
+		put_later(uh, stale, old);
+	} else {
+		drop_new(new);
+		kfree(stale);
 	}
-	for (sub = 0; sub < KARENA_SUBPAGES; sub++) {
-		lock_page(old + sub);
-		unmap(uh, page, sub);
-		unlock_page(old + sub);
-	}
-	karena_unmapped();
-	unlock_all(new);
-	put_later(uh, old);
 }
 
-/* Gets the heap a page of its own, if it has that one together with another.  Sleeps. */
-void karena_page_own(struct karena_uheap *uh, unsigned long page)
+/*
+ * Gets the heap a page of its own, if it has that one together with another.  @held: the
+ * machine page that the caller is in a fault on, or NULL.  Sleeps.
+ */
+void karena_page_own(struct karena_uheap *uh, unsigned long page, const struct page *held)
 {
 	struct page *first;
 
@@ -245,7 +276,7 @@ void karena_page_own(struct karena_uheap *uh, unsigned long page)
 	mutex_lock(&uh->own_lock);
 	first = get_shared(uh, page);
 	if (first) {
-		if (!keep_alone(uh, page, first))
+		if (!keep_alone(uh, page, first, held))
 			replace(uh, page, first);
 		put_all(first);
 	}
@@ -262,8 +293,10 @@ static bool hide(struct karena_uheap *uh, unsigned long page, struct page *first
 	for (sub = 0; sub < KARENA_SUBPAGES; sub++) {
 		/* Who was in a fault has it mapped by then. */
 		lock_page(first + sub);
-		if (folio_mapped(page_folio(first + sub)))
+		if (folio_mapped(page_folio(first + sub))) {
 			unmap(uh, page, sub);
+			karena_unmapped();
+		}
 		free += page_ref_count(first + sub) == 1;
 		unlock_page(first + sub);
 	}

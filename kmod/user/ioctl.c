@@ -225,6 +225,9 @@ static int do_share(struct file *file, union karena_arg *arg, void __user *uarg)
 
 static int do_clone(struct file *file, union karena_arg *arg, void __user *uarg)
 {
+	/* What comes back may be read. */
+	if (!(file->f_mode & FMODE_READ))
+		return -EBADF;
 	return karena_do_clone(karena_file_heap(file), &arg->clone, uarg);
 }
 
@@ -423,11 +426,11 @@ static int run_handler(const struct karena_call *call, struct file *file,
 	struct karena_uheap *uh = karena_file_heap(file);
 	int err;
 
-	if (changes && down_read_killable(&uh->calls))
+	if (changes && karena_calls_enter(uh))
 		return -EINTR;
 	err = call->handler(file, arg, uarg);
 	if (changes)
-		up_read(&uh->calls);
+		karena_calls_exit(uh);
 	return err;
 }
 

@@ -286,7 +286,7 @@ static void *get_writable(struct karena_uheap *uh, unsigned long addr)
 	void *at;
 
 	down_read(&uh->freeze);
-	karena_page_own(uh, (addr - uh->heap.base) >> KARENA_PAGE_SHIFT);
+	karena_page_own(uh, (addr - uh->heap.base) >> KARENA_PAGE_SHIFT, NULL);
 	at = get_memory(uh, addr);
 	if (!at)
 		up_read(&uh->freeze);

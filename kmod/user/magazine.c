@@ -253,26 +253,34 @@ static unsigned long object_at(struct slots *slots, unsigned int i)
 /* Makes the pages of a magazine of a CPU; false without memory. */
 static bool make_pages(struct karena_uheap *uh, unsigned int cpu, unsigned int number)
 {
-	return karena_region_page(uh, &uh->magazines, pgoff_of(cpu, 0)) &&
-	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_of(uh, number))) &&
-	       karena_region_page(uh, &uh->magazines, pgoff_of(cpu, first_of(uh, number + 1) - 1));
+	pgoff_t last = pgoff_of(cpu, first_of(uh, number + 1) - 1), i;
+
+	if (!karena_region_page(uh, &uh->magazines, pgoff_of(cpu, 0)))
+		return false;
+	for (i = pgoff_of(cpu, first_of(uh, number)); i <= last; i++)
+		if (!karena_region_page(uh, &uh->magazines, i))
+			return false;
+	return true;
 }
 
 /* --- this CPU's --- */
 
-/* Puts objects into it, as many as there is room for; how many. */
+/* Puts objects into it, as many as it is for; how many. */
 static unsigned int give(struct karena_uheap *uh, unsigned int number, const unsigned long *addrs,
 			 unsigned int n)
 {
+	unsigned int i, count = 0, capacity = 0;
 	struct karena_cpu_magazine *magazine;
 	struct slots slots = { .uh = uh };
-	unsigned int i, count;
 
 	preempt_disable();
 	slots.cpu = smp_processor_id();
 	magazine = magazine_of(uh, slots.cpu, number);
-	count = magazine ? count_of(uh, magazine, number) : room_of(uh, number);
-	n = min(n, room_of(uh, number) - count);
+	if (magazine) {
+		count = count_of(uh, magazine, number);
+		capacity = capacity_of(uh, magazine, number);
+	}
+	n = min(n, capacity - min(count, capacity));
 	for (i = 0; i < n; i++)
 		if (!write_slot(&slots, first_of(uh, number) + count + i,
 				(addrs[i] - uh->heap.base) / KARENA_SLOT_UNIT))
@@ -299,14 +307,14 @@ static unsigned int widen(struct karena_uheap *uh, unsigned int number)
 	return capacity;
 }
 
-/* As it was in the beginning. */
+/* As it was in the beginning, if it has no more objects than that. */
 static void narrow(struct karena_uheap *uh, unsigned int number)
 {
 	struct karena_cpu_magazine *magazine;
 
 	preempt_disable();
 	magazine = magazine_of(uh, smp_processor_id(), number);
-	if (magazine)
+	if (magazine && count_of(uh, magazine, number) <= first_room(uh, number))
 		set_capacity(uh, magazine, number, first_room(uh, number));
 	preempt_enable();
 }
@@ -448,8 +456,8 @@ static long drain_here(void *arg)
 	long wrong = 0;
 
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
-		narrow(arg, number);
 		wrong += flush(arg, number, 0);
+		narrow(arg, number);
 	}
 	return wrong;
 }

@@ -32,6 +32,20 @@ static vm_fault_t find_page(struct karena_uheap *uh, struct vm_fault *vmf)
 	return err;
 }
 
+/*
+ * While a clone is made everybody waits; but for who looks into a program's memory while
+ * all of another heap's threads stand: that one has to do without.
+ */
+static bool enter_fault(struct karena_uheap *uh)
+{
+	if (down_read_trylock(&uh->freeze))
+		return true;
+	if (current->flags & PF_KTHREAD)
+		return false;
+	down_read(&uh->freeze);
+	return true;
+}
+
 static vm_fault_t objects_fault(struct vm_fault *vmf)
 {
 	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
@@ -39,7 +53,8 @@ static vm_fault_t objects_fault(struct vm_fault *vmf)
 
 	if (vmf->pgoff >= uh->npages * KARENA_SUBPAGES)
 		return VM_FAULT_SIGBUS;
-	down_read(&uh->freeze);
+	if (!enter_fault(uh))
+		return VM_FAULT_OOM;
 	err = find_page(uh, vmf);
 	up_read(&uh->freeze);
 	return err;
@@ -74,7 +89,8 @@ static vm_fault_t magazines_fault(struct vm_fault *vmf)
 	struct karena_uheap *uh = karena_file_heap(vmf->vma->vm_file);
 	vm_fault_t err;
 
-	down_read(&uh->freeze);
+	if (!enter_fault(uh))
+		return VM_FAULT_OOM;
 	err = region_fault(vmf, uh, &uh->magazines, KARENA_OFF_MAGAZINES);
 	up_read(&uh->freeze);
 	return err;
@@ -101,7 +117,7 @@ static vm_fault_t begin_write(struct karena_uheap *uh, struct page *page, pgoff_
 	if (unlikely(!ours || shared)) {
 		unlock_page(page);
 		if (ours)
-			karena_page_own(uh, pgoff / KARENA_SUBPAGES);
+			karena_page_own(uh, pgoff / KARENA_SUBPAGES, page);
 		return VM_FAULT_NOPAGE;
 	}
 	karena_page_write(uh, pgoff);

@@ -114,6 +114,8 @@ struct karena_uheap {
 	struct mutex leaving_lock;
 
 	struct rw_semaphore calls;	/* that may change it; clone.c */
+	bool cloning;			/* who would change it waits a little, */
+	wait_queue_head_t cloned;	/* here: clone.c */
 	struct rw_semaphore freeze;	/* faults, and stores of the kernel; clone.c */
 	struct mutex own_lock;		/* who gets pages of its own: cow.c */
 	struct list_head stale;		/* pages that it had before; own_lock */
@@ -221,11 +223,13 @@ int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
 
 /* cow.c */
 bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page);
-void karena_page_own(struct karena_uheap *uh, unsigned long page);
+void karena_page_own(struct karena_uheap *uh, unsigned long page, const struct page *held);
 int karena_page_share(struct karena_uheap *to, struct karena_uheap *from, unsigned long page);
 void karena_stale_drop(struct karena_uheap *uh);
 
 /* clone.c */
+int karena_calls_enter(struct karena_uheap *uh);
+void karena_calls_exit(struct karena_uheap *uh);
 int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
 		    struct karena_clone __user *ureq);
 

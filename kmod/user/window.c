@@ -218,16 +218,27 @@ static unsigned long page_at(const struct karena_heap *heap, unsigned long addr)
 	return (addr - heap->base) >> KARENA_PAGE_SHIFT;
 }
 
-/* Sleeps, if a clone has the memory as well. */
-static void window_clear(struct karena_heap *heap, unsigned long addr, size_t size)
+static void clear(struct karena_heap *heap, unsigned long addr, size_t size)
 {
 	size_t part;
 
 	for (; size; size -= part, addr += part) {
 		part = min_t(size_t, size, KARENA_PAGE_SIZE - (addr & KARENA_PAGE_MASK));
-		karena_page_own(to_uheap(heap), page_at(heap, addr));
 		memset((void *)karena_memory_at(heap->map, heap->base, addr), 0, part);
 	}
+}
+
+/* Sleeps, if a clone has the memory as well; and that is over before one can be made. */
+static void window_clear(struct karena_heap *heap, unsigned long addr, size_t size)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long page;
+
+	down_read(&uh->freeze);
+	for (page = page_at(heap, addr); page <= page_at(heap, addr + size - 1); page++)
+		karena_page_own(uh, page, NULL);
+	clear(heap, addr, size);
+	up_read(&uh->freeze);
 }
 
 /* The same of what was freed, and may stay as it is. */
@@ -238,7 +249,7 @@ static void window_wipe(struct karena_heap *heap, unsigned long addr, size_t siz
 	for (page = page_at(heap, addr); page <= page_at(heap, addr + size - 1); page++)
 		if (karena_page_is_shared(to_uheap(heap), page))
 			return;
-	window_clear(heap, addr, size);
+	clear(heap, addr, size);
 }
 
 /* Tells programs of a span that comes or goes. */
@@ -523,6 +534,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 	uh->private = setup->flags & KARENA_SETUP_PRIVATE;
 	mutex_init(&uh->leaving_lock);
 	init_rwsem(&uh->calls);
+	init_waitqueue_head(&uh->cloned);
 	init_rwsem(&uh->freeze);
 	mutex_init(&uh->own_lock);
 	INIT_LIST_HEAD(&uh->stale);

@@ -62,7 +62,8 @@ static void info(void)
 	check_eq(out.features & ~(KARENA_FEAT_TINY | KARENA_FEAT_SHARE |
 			       KARENA_FEAT_TYPES | KARENA_FEAT_COLLECT |
 			       KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
-			       KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE), 0);
+			       KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE |
+				   KARENA_FEAT_CLONE), 0);
 	check_eq(out.page_size, KARENA_PAGE_SIZE);
 	check_eq(out.nr_classes, KARENA_NR_CLASSES);
 	check_eq(out.max_small, KARENA_MAX_SMALL);
@@ -525,7 +526,8 @@ static void control(void)
 	check(control->map_offset >= sizeof(*control));
 	check(control->map_offset + control->map_entries * 2 <= heap.control_size);
 	check_eq(control->flags, 0);
-	check_eq(control->reserved, 0);
+	check_eq(control->reserved[0], 0);
+	check_eq(control->reserved[1], 0);
 	map = (const void *)((const char *)control + control->map_offset);
 	check(zeroed(map, control->map_entries * 2));
 	addr = heap_new(heap.fd, 100, 0);

@@ -4,6 +4,7 @@
  * writes to it, and from there on neither sees what is done to the other.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -171,7 +172,6 @@ static void live_in_clone(void *arg)
 static void live_apart(__u64 flags)
 {
 	struct copy copy = { .heap = open_heap(flags), .known.seed = 1000 };
-	struct known before;
 	__u64 bytes;
 	pid_t pid;
 
@@ -180,9 +180,8 @@ static void live_apart(__u64 flags)
 	bytes = user_bytes(karena_fd(copy.heap));
 	rng_init(&copy.rng, 1 + flags);
 	make_objects(copy.heap, &copy.known, &copy.rng);
-	before = copy.known;
 	copy.fd = karena_clone(copy.heap);
-	check(copy.fd >= 0);
+	check_ret(copy.fd < 0 ? -errno : 0, 0);
 	pid = tap_fork(live_in_clone, &copy);
 	/* At the same time. */
 	write_objects(&copy.known, 9000);
@@ -194,7 +193,6 @@ static void live_apart(__u64 flags)
 	/* Once more, with pages that nobody else has any more. */
 	write_objects(&copy.known, 9000);
 	check_objects(&copy.known, 9000);
-	(void)before;
 	if (!flags) {
 		unsigned int i;
 
@@ -384,10 +382,81 @@ static void one_moment(void)
 	heap_close(&m.heap);
 }
 
+/* --- several at one page --- */
+
+#define THREADS		4u
+
+struct counter {
+	volatile __u64 *word;
+	volatile bool *over;
+	__u64 n;
+};
+
+static void *count_up(void *arg)
+{
+	struct counter *c = arg;
+
+	while (!*c->over) {
+		*c->word = ++c->n;
+		/* Nobody else writes there. */
+		if (*c->word != c->n)
+			break;
+	}
+	return NULL;
+}
+
+/* While there is a clone, each of them has its page copied, or waits for who does. */
+static void hold_clone(const struct heap *heap)
+{
+	struct karena_clone req = { .size = sizeof(req) };
+	unsigned int i;
+
+	if (!check_ret(kioctl(heap->fd, KARENA_IOC_CLONE, &req), 0))
+		return;
+	for (i = 0; i < 3; i++)
+		sched_yield();
+	close(req.fd);
+}
+
+static void count_in_threads(void *arg)
+{
+	struct moment *m = arg;
+	static volatile bool over;
+	struct counter counter[THREADS];
+	pthread_t thread[THREADS];
+	unsigned int i, rounds = tap_count(150, 5000);
+
+	if (!check_ret(heap_map(&m->heap), 0))
+		return;
+	for (i = 0; i < THREADS; i++) {
+		counter[i] = (struct counter) { at(m->page[0][0]) + i, &over, 0 };
+		check(!pthread_create(&thread[i], NULL, count_up, &counter[i]));
+	}
+	for (i = 0; i < rounds && !tap_failed(); i++)
+		hold_clone(&m->heap);
+	over = true;
+	for (i = 0; i < THREADS; i++) {
+		check(!pthread_join(thread[i], NULL));
+		check_eq(*counter[i].word, counter[i].n);
+	}
+}
+
+static void one_page(void)
+{
+	struct moment m;
+
+	if (!check_ret(heap_make(&m.heap, WINDOW, 0), 0))
+		return;
+	m.page[0][0] = heap_new(m.heap.fd, 8192, 0);
+	check(tap_isolate(count_in_threads, &m));
+	heap_close(&m.heap);
+}
+
 /* --- while others allocate and free --- */
 
 #define PLAYERS	3u
 #define HOLD	200u
+#define READY	4000u		/* in magazines of a thread, where it has some */
 
 static void play(void *arg)
 {
@@ -417,7 +486,7 @@ static void clone_and_check(int fd)
 		return;
 	check(heap_adds_up(req.fd));
 	check_ret(heap_info(req.fd, 0, 0, &info), 0);
-	check(info.live_objects <= (HOLD + 1) * PLAYERS * 2);
+	check(info.live_objects <= (HOLD + 1 + READY) * PLAYERS);
 	for (i = 0; i < KARENA_NR_REJECT; i++)
 		check_eq(info.rejects[i], 0);
 	close(req.fd);
@@ -632,6 +701,7 @@ static const struct tap_case cases[] = {
 	{ "the same, with a barrier", apart_barrier },
 	{ "clones of clones outlive them", generations },
 	{ "a clone is of one moment", one_moment },
+	{ "threads that write to one page", one_page },
 	{ "clones while others allocate and free", while_others_play },
 	{ "clones while who makes them is killed", killed },
 	{ "clones are collected", clones_are_collected },

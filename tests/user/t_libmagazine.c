@@ -341,6 +341,9 @@ static void *play(void *arg)
 			run_on(rng_below(&player.rng, nr_cpus()));
 		if (!rng_below(&player.rng, 300))
 			sched_yield();
+		/* All of them are emptied, and begin with a few, while others are at it. */
+		if (fast_of(board->heap)->magazines && !rng_below(&player.rng, 5000))
+			flush_all(board->heap);
 	}
 	self = NULL;
 	while (player.nr)

@@ -224,8 +224,7 @@ static void magazines(void)
 	/* Those of no CPU have no room, the others have. */
 	cpu = memory;
 	check_eq(cpu->magazine[5].end - cpu->magazine[5].begin, 0);
-	check_eq(cpu[KARENA_NO_CPUS].magazine[5].end - cpu[KARENA_NO_CPUS].magazine[5].begin,
-		 KARENA_MAGAZINE_SLOTS);
+	check(cpu[KARENA_NO_CPUS].magazine[5].end > cpu[KARENA_NO_CPUS].magazine[5].begin);
 	check(!munmap(memory, len));
 	close(fd);
 	heap_close(&heap);

@@ -152,7 +152,7 @@ static inline unsigned long karena_fast_number(const struct karena_fast *fast, u
 #define KARENA_RSEQ_ROOM \
 	KARENA_RSEQ_BEGIN \
 	"cmpw %w[top], 4(%[cpu], %[number], 8)\n\t" \
-	"je %l[none]\n\t"
+	"jbe %l[none]\n\t"
 #define KARENA_RSEQ_PUT \
 	"movl %k[slot], (%[cpu], %[top], 4)\n\t" \
 	"addl $1, %k[top]\n\t" \

@@ -232,8 +232,9 @@ struct karena *karena_recv(int socket) KARENA_CHECKED;
  * clone is not before karena_gc_set() or karena_gc() is called for it.
  *
  * Errors: EBADF the heap is read only; EMFILE, ENFILE; ENOSPC the user has its number of
- * heaps; ENOMEM also if the user would have too much memory if nothing of it were shared;
- * EINTR the process is being killed.
+ * heaps; EAGAIN a program was at a call that changes the heap, and does not come back;
+ * ENOMEM also if the user would have too much memory if nothing of it were shared; EINTR
+ * the process is being killed.
  *
  * Return: the descriptor of the clone, for karena_attach(), or -1 with errno.
  */

@@ -154,8 +154,6 @@ static void map_magazines(struct state *state)
 {
 	char *at = MAP_FAILED;
 
-	state->fast.rseq = offset_of(&no_rseq);
-	state->fast.magazines = state->nothing;
 	if (state->control->magazines_size && has_rseq())
 		at = mmap(NULL, state->control->magazines_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  state->fd, KARENA_OFF_MAGAZINES);
@@ -201,14 +199,17 @@ static int map_rest(struct state *state, char *base)
 	if (map_control(state))
 		return -1;
 	control = state->control;
+	if (!state->nothing && map_nothing(state))
+		return -1;
+	/* A signal handler of a child may come to it at once. */
 	state->fast = (struct karena_fast) {
+		.magazines = state->nothing,
+		.rseq = offset_of(&no_rseq),
 		.base = base,
 		.slots = state->window / KARENA_SLOT_UNIT,
 		.map = (const void *)((const char *)control + control->map_offset),
 		.phase = &control->phase,
 	};
-	if (!state->nothing && map_nothing(state))
-		return -1;
 	map_magazines(state);
 	fill_small(state);
 	return 0;
