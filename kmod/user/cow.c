@@ -9,10 +9,11 @@
  * A heap that turns out to be the last one keeps what it has.
  *
  *	write fault, or kernel code	fault
- *	own_lock, new pages: copy	heap->lock: look up and get_page()
- *	lock the old ones, unmap	lock_page
- *	  heap->lock: the word = new	  still what the word says?
- *	unlock the old ones		  return it locked
+ *	own_lock			heap->lock: look up and get_page()
+ *	lock the old pages, unmap	lock_page
+ *	  new pages: copy		  still what the word says?
+ *	  heap->lock: the word = new	  return it locked
+ *	unlock the old ones
  *
  * So a page is SHARED as long as it is locked, or has been no more since before; nobody
  * finds the new one while the old one is in a page table, and an old one is mapped before
@@ -181,20 +182,33 @@ static bool is_alone(struct page *first, const struct page *held)
 	return alone == KARENA_SUBPAGES;
 }
 
-/* The same, and they are the heap's alone from here on. */
-static bool keep_alone(struct karena_uheap *uh, unsigned long page, struct page *first,
-		       const struct page *held)
+/* They are the heap's alone from here on, unless the page is another's now. */
+static void keep(struct karena_uheap *uh, unsigned long page, struct page *first)
 {
 	unsigned int sub;
-	bool kept;
 
-	lock_all(first);
-	unmap_all(uh, page);
-	kept = is_alone(first, held) && set_word(uh, page, first, first);
-	for (sub = 0; kept && sub < KARENA_SUBPAGES; sub++)
+	if (!set_word(uh, page, first, first))
+		return;
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
 		set_mapping(uh, page, sub, first);
-	unlock_all(first);
-	return kept;
+}
+
+/* The heap has others with the same in it from here on; false as in keep(). */
+static bool replace(struct karena_uheap *uh, unsigned long page, struct page *old)
+{
+	/* As for a page that is copied after fork(), there is no way to fail. */
+	struct page *new = new_pages(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	unsigned int sub;
+
+	copy_all(new, old);
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		set_mapping(uh, page, sub, new);
+	if (set_word(uh, page, old, new))
+		return true;
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
+		page_folio(new + sub)->mapping = NULL;
+	put_all(new);
+	return false;
 }
 
 /* Pages that a marker may be looking at. */
@@ -203,16 +217,18 @@ struct stale {
 	struct page *first;
 };
 
-/* Lets go of them, but not before the cycle is over. */
-static void put_later(struct karena_uheap *uh, struct stale *stale, struct page *first)
+/* Lets go of what the heap had, but not before the cycle is over. */
+static void put_later(struct karena_uheap *uh, struct page *first)
 {
+	struct stale *stale;
+
 	/* Whoever marks after this has seen the word that is there now. */
 	smp_mb();
 	if (!uh->heap.gc || READ_ONCE(uh->heap.head.phase) == KARENA_IDLE) {
 		put_all(first);
-		kfree(stale);
 		return;
 	}
+	stale = kmalloc(sizeof(*stale), GFP_KERNEL | __GFP_NOFAIL);
 	stale->first = first;
 	list_add(&stale->node, &uh->stale);
 }
@@ -231,36 +247,20 @@ void karena_stale_drop(struct karena_uheap *uh)
 	mutex_unlock(&uh->own_lock);
 }
 
-static void drop_new(struct page *new)
+static void own(struct karena_uheap *uh, unsigned long page, struct page *first,
+		const struct page *held)
 {
-	unsigned int sub;
+	bool replaced = false;
 
-	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
-		page_folio(new + sub)->mapping = NULL;
-	put_all(new);
-}
-
-static void replace(struct karena_uheap *uh, unsigned long page, struct page *old)
-{
-	/* As for a page that is copied after fork(), there is no way to fail. */
-	struct page *new = new_pages(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	struct stale *stale = kmalloc(sizeof(*stale), GFP_KERNEL | __GFP_NOFAIL);
-	unsigned int sub;
-	bool done;
-
-	copy_all(new, old);
-	for (sub = 0; sub < KARENA_SUBPAGES; sub++)
-		set_mapping(uh, page, sub, new);
-	lock_all(old);
+	lock_all(first);
 	unmap_all(uh, page);
-	done = set_word(uh, page, old, new);
-	unlock_all(old);
-	if (done) {
-		put_later(uh, stale, old);
-	} else {
-		drop_new(new);
-		kfree(stale);
-	}
+	if (is_alone(first, held))
+		keep(uh, page, first);
+	else
+		replaced = replace(uh, page, first);
+	unlock_all(first);
+	if (replaced)
+		put_later(uh, first);
 }
 
 /*
@@ -276,8 +276,7 @@ void karena_page_own(struct karena_uheap *uh, unsigned long page, const struct p
 	mutex_lock(&uh->own_lock);
 	first = get_shared(uh, page);
 	if (first) {
-		if (!keep_alone(uh, page, first, held))
-			replace(uh, page, first);
+		own(uh, page, first, held);
 		put_all(first);
 	}
 	mutex_unlock(&uh->own_lock);

@@ -11,7 +11,7 @@
 #include "kmod/karena.h"
 
 #define WORDS	(4 << 20)
-#define CYCLES	50
+#define CYCLES	200
 
 static void *planted_root;
 

@@ -351,7 +351,7 @@ static void look_at(const struct moment *m, int fd)
 
 static void one_moment(void)
 {
-	unsigned int i, w, rounds = tap_count(150, 5000);
+	unsigned int i, w, rounds = tap_count(90, 5000);
 	struct writer writer[WRITERS];
 	struct karena_clone req;
 	struct moment m;
@@ -424,7 +424,7 @@ static void count_in_threads(void *arg)
 	static volatile bool over;
 	struct counter counter[THREADS];
 	pthread_t thread[THREADS];
-	unsigned int i, rounds = tap_count(150, 5000);
+	unsigned int i, rounds = tap_count(90, 5000);
 
 	if (!check_ret(heap_map(&m->heap), 0))
 		return;

@@ -349,7 +349,7 @@ count() {
 	find "$results" -type f ! -name '*.err' -exec cat {} + | grep -c "$1" || true
 }
 
-limit=1500
+limit=2100
 while [ $# -gt 0 ]; do
 	case $1 in
 	check|--check)	;;
