@@ -367,13 +367,13 @@ static void cloned_meanwhile(void)
 	struct karena_clone req;
 	struct heap heap;
 	__u64 addrs[64];
-	unsigned int i, n;
+	unsigned int i, n, rounds = tap_count(150, 2000);
 	pid_t pid;
 
 	if (!heap_open_private(&heap, WINDOW, MIB))
 		return;
 	pid = tap_fork(change, &heap);
-	for (n = 0; n < 200; n++) {
+	for (n = 0; n < rounds; n++) {
 		req = (struct karena_clone){ .size = sizeof(req) };
 		if (kioctl(heap.fd, KARENA_IOC_CLONE, &req))
 			continue;

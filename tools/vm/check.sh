@@ -349,7 +349,7 @@ count() {
 	find "$results" -type f ! -name '*.err' -exec cat {} + | grep -c "$1" || true
 }
 
-limit=2100
+limit=2700
 while [ $# -gt 0 ]; do
 	case $1 in
 	check|--check)	;;
