@@ -18,11 +18,7 @@
 #define MOST_GROWTH	(64UL << 20)
 #define GROWTH_UNIT	(2UL << 20)	/* of huge pages */
 
-/*
- * What comes after so much is asked for in huge pages where the system does not give them
- * by itself: random lifetimes are 10 to 20 % faster there (tests/bench/malloc), and what is
- * not used of one is a small part of the heap.
- */
+/* What comes after so much may be asked for in huge pages: KARENA_MALLOC_HUGE. */
 #define HUGE_FROM	(32UL << 20)
 #define FREED_STEP	(4UL << 20)	/* after so much some may be given back */
 #define FLUSHED_BYTES	(64UL << 10)	/* about as much goes with a flush */
