@@ -103,7 +103,11 @@ static bool is_registered(u32 id)
 	return heap;
 }
 
-/* Lets the heap go, and the cycle on only when its end has begun. */
+/*
+ * Lets the heap go, and the cycle on only when its end has begun.  No reference is
+ * taken to find out: the cycle's own worker could be the one that drops the last,
+ * and would wait for itself.
+ */
 static void heap_goes(struct karena_heap *heap, enum karena_point point)
 {
 	struct task_struct *task;
@@ -116,7 +120,7 @@ static void heap_goes(struct karena_heap *heap, enum karena_point point)
 		complete(&world.seen);
 		return;
 	}
-	while (is_registered(world.id))
+	while (refcount_read(&heap->ref))
 		usleep_range(1000, 2000);
 }
 

@@ -355,7 +355,7 @@ while [ $# -gt 0 ]; do
 	check|--check)	;;
 	--quick)	mode=quick all_kernels=uml kunit_machines=uml user_machines=uml
 			planted_machines='' ;;
-	--long)		mode=long limit=7200 user_machines="$user_machines uml kcsan"
+	--long)		mode=long limit=14400 user_machines="$user_machines uml kcsan"
 			export KARENA_LONG=1 ;;
 	*)		break ;;
 	esac

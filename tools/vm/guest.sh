@@ -26,7 +26,7 @@ limit=${KARENA_PROGRAM_LIMIT:-400}
 case $KARENA_MACHINE in
 uml-debug|kcsan) export KARENA_SLOW=1 ;;
 esac
-[ -z "${KARENA_LONG:-}" ] || limit=1800
+[ -z "${KARENA_LONG:-}" ] || limit=3600
 
 # How many times slower than UML: detectors, and QEMU without KVM, or with both.
 case $KARENA_MACHINE in
