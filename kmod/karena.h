@@ -187,6 +187,11 @@ struct karena_gc_params {
  * @stop_ns: nanoseconds that they were stopped, all together
  * @stop_max_ns: the longest time
  * @protect_ns: nanoseconds of protecting pages before that
+ * @cleanups: that wait for their objects to go
+ * @cleanups_due: whose objects are gone, and which have not been called or read
+ * @cleanups_done: that have been
+ * @weak: weak references whose objects are there
+ * @weak_cleared: whose objects are gone, in all cycles
  * @slice_us: slices by length: below 1 microsecond, below 2, 4, 8, ...
  * @stop_us: stops by length
  */
@@ -216,6 +221,11 @@ struct karena_gc_stats {
 	u64 stop_ns;
 	u64 stop_max_ns;
 	u64 protect_ns;
+	u64 cleanups;
+	u64 cleanups_due;
+	u64 cleanups_done;
+	u64 weak;
+	u64 weak_cleared;
 	u64 slice_us[KARENA_SLICE_BUCKETS];
 	u64 stop_us[KARENA_SLICE_BUCKETS];
 };
@@ -294,6 +304,32 @@ int karena_root_add(struct karena_heap *heap, void *start, size_t count);
 int karena_root_del(struct karena_heap *heap, void *start);
 int karena_pin(struct karena_heap *heap, const void *object);
 int karena_unpin(struct karena_heap *heap, const void *object);
+
+/* What is to happen when an object is gone; nothing of it is for callers to look at. */
+struct karena_special {
+	struct list_head node;		/* of the same object, or of those that are due */
+	unsigned long target;		/* the object; 0: gone */
+	unsigned long cell;		/* where a program has a weak reference */
+	bool cleanup;
+};
+
+/* A reference that does not keep its object. */
+struct karena_weak {
+	struct karena_special special;
+};
+
+/* A function that is called after an object is gone. */
+struct karena_cleanup {
+	struct karena_special special;
+	void (*fn)(struct karena_cleanup *cleanup);
+};
+
+int karena_weak_add(struct karena_heap *heap, struct karena_weak *weak, const void *object);
+void *karena_weak_get(struct karena_heap *heap, struct karena_weak *weak);
+void karena_weak_del(struct karena_heap *heap, struct karena_weak *weak);
+int karena_cleanup_add(struct karena_heap *heap, struct karena_cleanup *cleanup,
+		       const void *object, void (*fn)(struct karena_cleanup *cleanup));
+bool karena_cleanup_del(struct karena_heap *heap, struct karena_cleanup *cleanup);
 
 int karena_collect(struct karena_heap *heap, bool wait);
 bool karena_gc_step(struct karena_heap *heap, u64 ns);

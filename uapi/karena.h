@@ -71,6 +71,7 @@
 #define KARENA_FEAT_MAGAZINES	(1ULL << 6)	/* KARENA_OFF_MAGAZINES and its calls */
 #define KARENA_FEAT_PRIVATE	(1ULL << 7)	/* KARENA_SETUP_PRIVATE and its calls */
 #define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
+#define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -818,6 +819,11 @@ KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
  * @stop_ns: nanoseconds that they were stopped, all together
  * @stop_max_ns: the longest time
  * @protect_ns: nanoseconds of protecting pages before
+ * @cleanups: that wait for their objects to go, see KARENA_IOC_CLEANUP
+ * @cleanups_due: whose objects are gone, and which nobody has read
+ * @cleanups_done: that have been read
+ * @weak: weak references whose objects are there
+ * @weak_cleared: whose objects are gone, in all cycles
  * @slice_us: slices by length, see KARENA_GC_BUCKETS
  * @stop_us: stops by length
  *
@@ -844,10 +850,91 @@ struct karena_gc_info {
 	__u64 stop_ns;
 	__u64 stop_max_ns;
 	__u64 protect_ns;
+	__u64 cleanups;
+	__u64 cleanups_due;
+	__u64 cleanups_done;
+	__u64 weak;
+	__u64 weak_cleared;
 	__u64 slice_us[KARENA_GC_BUCKETS];
 	__u64 stop_us[KARENA_GC_BUCKETS];
 };
-KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
+KARENA_ASSERT(sizeof(struct karena_gc_info) == 448);
+
+/**
+ * struct karena_weak_cell - KARENA_IOC_WEAK: a reference that does not keep its object;
+ *	KARENA_IOC_WEAK_GET: the object
+ * @size: sizeof(struct karena_weak_cell)
+ * @flags: 0
+ * @cell: live object that holds no references (KARENA_ALLOC_NOSCAN, 16 bytes or more),
+ *	and is in no other call but to be freed; its first word is to be @object, as soon
+ *	as the call has returned
+ * @object: in KARENA_IOC_WEAK: live object, by its start, not packed with others, and
+ *	reachable until the call returns; out KARENA_IOC_WEAK_GET: the object, or 0
+ *
+ * When the object is gone, and before anybody can be told so, the first word of the cell
+ * becomes 0, if it is @object still.  The reference is gone with the cell, too.  Who reads
+ * the word has the object, if karena_control.phase was KARENA_PHASE_IDLE before and after
+ * that, and karena_control.cycle the same; these two are one aligned __u64.  Else
+ * KARENA_IOC_WEAK_GET tells; its argument is to be on the stack, or in a root.
+ *
+ * Who frees an object with weak references or cleanups does so by KARENA_IOC_FREE:
+ * KARENA_MAP_SPECIAL says so.
+ *
+ * Errors: EBADF (KARENA_IOC_WEAK only), ENXIO; EINVAL also if the heap is not collected, the
+ * cell holds references or is the object, or the object is packed; ENOENT no live object
+ * begins there; EEXIST the cell is one already; ENOMEM; EINTR killed while at it.
+ */
+struct karena_weak_cell {
+	__u32 size;
+	__u32 flags;
+	__u64 cell;
+	__u64 object;
+};
+KARENA_ASSERT(sizeof(struct karena_weak_cell) == 24);
+
+/**
+ * struct karena_cleanup_call - KARENA_IOC_CLEANUP: to be told when an object is gone
+ * @size: sizeof(struct karena_cleanup_call)
+ * @flags: KARENA_CLEANUP_DEL: not to be told, of the first one with this cookie
+ * @object: as in KARENA_IOC_WEAK
+ * @cookie: what is told
+ *
+ * An object may have several.  When it is gone, found dead by a cycle or freed by hand,
+ * each is an event, in the order in which they were added.  read(2) on any descriptor of
+ * the heap that is open to read and write gets struct karena_event, as many as fit: each
+ * event once, whoever comes first.  It waits for one, unless O_NONBLOCK is set; poll(2)
+ * says that there are some.  They go with the heap.  An event that could not be copied is
+ * there still; one that was is in the reader's memory, even if it is killed before read(2)
+ * returns.
+ *
+ * Errors: EBADF, ENXIO; EINVAL also if the heap is not collected, or the object is packed;
+ * ENOENT no live object begins there, or it has no such cleanup; ENOMEM; EINTR.  Of
+ * read(2): EBADF, ENXIO, EINVAL also if there is no room for one, EAGAIN, EFAULT, EINTR.
+ */
+struct karena_cleanup_call {
+	__u32 size;
+	__u32 flags;
+	__u64 object;
+	__u64 cookie;
+};
+KARENA_ASSERT(sizeof(struct karena_cleanup_call) == 24);
+
+#define KARENA_CLEANUP_DEL	(1U << 0)
+
+/**
+ * struct karena_event - what read(2) gets
+ * @type: KARENA_EVENT_CLEANUP
+ * @reserved: 0
+ * @cookie: karena_cleanup_call.cookie
+ */
+struct karena_event {
+	__u32 type;
+	__u32 reserved;
+	__u64 cookie;
+};
+KARENA_ASSERT(sizeof(struct karena_event) == 16);
+
+#define KARENA_EVENT_CLEANUP	1
 
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
@@ -872,8 +959,9 @@ KARENA_ASSERT(sizeof(struct karena_gc_info) == 408);
  *
  * The map has a __u16 for each page of the window: 0 when no span holds the
  * page, else 1 + the span class (twice the size class, plus 1 for noscan), and
- * KARENA_MAP_TYPED beside it if its objects have a type with references; in a private
- * heap the number of a magazine for large objects, if there is one for the page's.
+ * KARENA_MAP_TYPED beside it if its objects have a type with references, and
+ * KARENA_MAP_SPECIAL if some that begin there have weak references or cleanups; in a
+ * private heap the number of a magazine for large objects, if there is one for the page's.
  */
 struct karena_control {
 	__u64 magic;
@@ -890,6 +978,7 @@ struct karena_control {
 KARENA_ASSERT(sizeof(struct karena_control) == 80);
 
 #define KARENA_MAP_TYPED	0x8000
+#define KARENA_MAP_SPECIAL	0x4000
 
 #define KARENA_IOC_MAGIC	0xbb
 #define KARENA_IOC_INFO		_IOWR(KARENA_IOC_MAGIC, 0x00, struct karena_info)
@@ -914,5 +1003,8 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_RELEASE	_IOWR(KARENA_IOC_MAGIC, 0x13, struct karena_release)
 #define KARENA_IOC_CLONE	_IOWR(KARENA_IOC_MAGIC, 0x14, struct karena_clone)
 #define KARENA_IOC_GROW		_IOW(KARENA_IOC_MAGIC, 0x15, struct karena_grow)
+#define KARENA_IOC_WEAK		_IOW(KARENA_IOC_MAGIC, 0x16, struct karena_weak_cell)
+#define KARENA_IOC_WEAK_GET	_IOWR(KARENA_IOC_MAGIC, 0x17, struct karena_weak_cell)
+#define KARENA_IOC_CLEANUP	_IOW(KARENA_IOC_MAGIC, 0x18, struct karena_cleanup_call)
 
 #endif /* _UAPI_KARENA_H */

@@ -39,7 +39,7 @@ static void look_at_objects(const struct karena_span *span, struct picture *pict
 
 		if (state == KARENA_TINY)
 			picture->tiny[i] = karena_tiny_starts(READ_ONCE(span->tiny[i]));
-		if (state == KARENA_LIVE || (state == KARENA_TINY && picture->tiny[i]))
+		if (karena_is_live(state) || (state == KARENA_TINY && picture->tiny[i]))
 			picture->live++;
 		else
 			__set_bit(i, picture->free);

@@ -41,10 +41,12 @@ struct karena_run;
  *	FREE     1       the span              central lock
  *	CACHED   0       a magazine or depot   who holds the magazine
  *	LIVE     0       the user              free: LIVE -> CACHED
+ *	SPECIAL  0       the user              gc/special.c: LIVE <-> SPECIAL
  *	TINY     0       the user, in parts    last part: TINY -> CACHED
  *
  * LIVE -> CACHED is an atomic exchange, as two processes may well free one
- * object at the same time.
+ * object at the same time.  One that is SPECIAL is not free before the collector has
+ * been told.
  *
  * In a kernel heap such bytes would share cache lines that CPUs fight for at
  * each allocation and free, and nothing untrusted writes to the objects.  So what
@@ -61,7 +63,14 @@ enum karena_state {
 	KARENA_CACHED,
 	KARENA_LIVE,
 	KARENA_TINY,
+	KARENA_SPECIAL,
 };
+
+/* Of a whole object: it is the user's. */
+static inline bool karena_is_live(u8 state)
+{
+	return state == KARENA_LIVE || state == KARENA_SPECIAL;
+}
 
 /*
  * A run of pages holding objects of one class.  Found without a lock through

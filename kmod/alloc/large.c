@@ -218,7 +218,7 @@ size_t karena_large_usable(struct karena_heap *heap, unsigned long addr)
 
 	rcu_read_lock();
 	span = karena_large_at(heap, addr);
-	if (span && addr == span->base && READ_ONCE(span->state[0]) == KARENA_LIVE)
+	if (span && addr == span->base && karena_is_live(READ_ONCE(span->state[0])))
 		usable = span->large_size;
 	rcu_read_unlock();
 	return usable;

@@ -249,7 +249,7 @@ EXPORT_SYMBOL_GPL(karena_free);
 static bool is_live(struct karena_span *span, unsigned long addr, u32 index)
 {
 	if (span->state)
-		return READ_ONCE(span->state[index]) == KARENA_LIVE;
+		return karena_is_live(READ_ONCE(span->state[index]));
 	return !karena_is_sealed(addr, karena_secret);
 }
 

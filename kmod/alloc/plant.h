@@ -44,6 +44,10 @@ enum karena_plant {
 	KARENA_PLANT_NO_OTHER_STACK,	/* that it has left for it */
 	KARENA_PLANT_SHARED_WRITTEN,	/* pages that a clone has as well */
 	KARENA_PLANT_NOT_FROZEN,	/* programs go on while a clone is made */
+
+	/* Appended, as tests know them by number. */
+	KARENA_PLANT_WEAK_UNSHADED,	/* who asks for an object does not keep it */
+	KARENA_PLANT_WEAK_KEPT,		/* weak references to what is gone */
 };
 
 enum karena_point {
@@ -52,6 +56,7 @@ enum karena_point {
 	KARENA_POINT_READY,		/* what sections hold from before is shaded */
 	KARENA_POINT_ROOTS,		/* roots are marked, nothing has been scanned */
 	KARENA_POINT_MARKED,		/* all has been */
+	KARENA_POINT_OPEN,		/* sections may mark by weak references only */
 	KARENA_POINT_ENDED,		/* no section marks any more */
 	KARENA_POINT_SWEEP,		/* nothing has been swept */
 };

@@ -19,9 +19,9 @@ static bool sweep_slot(struct karena_span *span, unsigned int bit)
 	u8 state;
 
 	if (span->state) {
-		/* A program may free what it cannot reach. */
+		/* A program may free what it cannot reach, or say that it is special. */
 		state = READ_ONCE(span->state[bit]);
-		if (state == KARENA_CACHED ||
+		if (state == KARENA_CACHED || state == KARENA_SPECIAL ||
 		    cmpxchg(&span->state[bit], state, KARENA_FREE) != state)
 			return false;
 	}

@@ -31,7 +31,7 @@
  * refers to.  Their calls allocate and free in sections, so that all of the above
  * holds for them as well.  See user/collect.c.
  *
- * Lock order: cycle_lock, then roots_lock, reap_lock, and the rest as in
+ * Lock order: cycle_lock, then roots_lock, specials.lock, reap_lock, and the rest as in
  * alloc/mheap.c.  cycle_lock guards the cycle itself and the parameters; nobody
  * takes it inside of a mutator section.
  */
@@ -326,8 +326,7 @@ static void end(struct karena_gc *gc)
 	u64 marked = gc->marked.bytes + atomic64_read(&gc->shaded_bytes);
 
 	karena_at(heap, KARENA_POINT_MARKED);
-	if (gc->params.check)
-		gc->stats.lost += karena_verify(gc);
+	karena_specials_open(gc);
 	/* Who has looked at it under the lock, and marks, is done. */
 	mutex_lock(&gc->roots_lock);
 	set_phase(gc, KARENA_SWEEP);
@@ -337,7 +336,13 @@ static void end(struct karena_gc *gc)
 	 * is swept: a mark that came later would hide its object from the next cycle.
 	 */
 	wait_for_sections(gc);
-	karena_mark_all(gc);
+	karena_at(heap, KARENA_POINT_OPEN);
+	do
+		karena_mark_all(gc);
+	while (!karena_specials_close(gc));
+	if (gc->params.check)
+		gc->stats.lost += karena_verify(gc);
+	karena_specials_settle(gc);
 	karena_at(heap, KARENA_POINT_ENDED);
 	karena_sweep_begin(heap);
 	WRITE_ONCE(heap->keep, false);

@@ -9,6 +9,7 @@
  *	barrier   references that mutators overwrite and store
  *	roots     registered words, pins
  *	section   mutator sections
+ *	special   weak references, and what is to happen when an object is gone
  *	pacer     when a cycle begins, and who works for it
  *	cycle     snapshot, mark, sweep: all of it together
  *	verify    a second, simple marking that checks the first
@@ -95,6 +96,31 @@ struct karena_world {
 	void (*snapshot)(struct karena_heap *heap);
 	/* Stops them, and visits all roots. */
 	void (*visit)(struct karena_heap *heap, const struct karena_visitor *visitor);
+	/* The object of the weak reference in a cell is gone. */
+	void (*weak_clear)(struct karena_heap *heap, unsigned long cell, unsigned long target);
+	/* Nobody needs a special of a program any more. */
+	void (*special_free)(struct karena_heap *heap, struct karena_special *special);
+};
+
+/* Whether a cycle goes through specials: special.c. */
+enum karena_specials_state {
+	KARENA_SPECIALS_SETTLED,	/* no; what is there stays for now */
+	KARENA_SPECIALS_OPEN,		/* not yet: what is shaded lives */
+	KARENA_SPECIALS_CLOSED,		/* yes, or it is about to */
+};
+
+struct karena_specials {
+	struct mutex lock;		/* all but those that are due */
+	struct xarray objects;		/* a ring of struct karena_special by address / 8 */
+	struct xarray cells;		/* one by address / 8 */
+	enum karena_specials_state state;
+	wait_queue_head_t settled;
+	spinlock_t due_lock;		/* the next three */
+	struct list_head due;
+	u64 nr_due;
+	struct karena_special *running;	/* never followed */
+	wait_queue_head_t wait;		/* programs, for some to be due */
+	struct work_struct work;	/* in kernel heaps */
 };
 
 #define KARENA_SECTIONS	32		/* that are remembered */
@@ -117,6 +143,8 @@ struct karena_gc {
 	struct xarray roots;		/* struct karena_root by address / 8 */
 	struct xarray pins;		/* count by address / 8 */
 	u64 root_bytes;
+
+	struct karena_specials specials;
 
 	struct mutex cycle_lock;	/* held by who runs a cycle; params */
 	struct karena_gc_params params;
@@ -194,6 +222,23 @@ void karena_queue_born(struct karena_gc *gc);
 void karena_roots_init(struct karena_gc *gc);
 void karena_roots_exit(struct karena_gc *gc);
 void karena_roots_mark(struct karena_gc *gc);
+
+/* special.c */
+void karena_specials_init(struct karena_gc *gc);
+void karena_specials_exit(struct karena_gc *gc);
+int karena_special_add(struct karena_gc *gc, struct karena_special *special);
+struct karena_special *
+karena_special_remove(struct karena_gc *gc, unsigned long addr,
+		      bool (*match)(const struct karena_special *special, const void *arg),
+		      const void *arg);
+void karena_specials_forget(struct karena_gc *gc, unsigned long addr);
+void karena_specials_open(struct karena_gc *gc);
+bool karena_specials_close(struct karena_gc *gc);
+void karena_specials_settle(struct karena_gc *gc);
+int karena_cell_target(struct karena_gc *gc, unsigned long cell, unsigned long *target);
+struct karena_special *karena_cleanup_take(struct karena_gc *gc);
+void karena_cleanup_put_back(struct karena_gc *gc, struct karena_special *cleanup);
+void karena_cleanup_done(struct karena_gc *gc);
 
 /* section.c */
 void karena_stuck_work(struct work_struct *work);

@@ -27,6 +27,7 @@ void karena_gc_stats(struct karena_heap *heap, struct karena_gc_stats *stats)
 	*stats = gc->stats;
 	spin_unlock(&gc->stats_lock);
 	stats->live_bytes = READ_ONCE(gc->live_bytes);
+	stats->cleanups_due = READ_ONCE(gc->specials.nr_due);
 	stats->goal_bytes = READ_ONCE(gc->goal);
 	stats->stack_peak = (u64)atomic_read(&gc->queue.most_chunks) * SZ_4K;
 	for (central = karena_first_central(heap); central; central = central->next) {
@@ -88,6 +89,7 @@ int karena_gc_init(struct karena_heap *heap)
 	INIT_DELAYED_WORK(&gc->period_work, karena_period_work);
 	INIT_DELAYED_WORK(&gc->stuck_work, karena_stuck_work);
 	karena_roots_init(gc);
+	karena_specials_init(gc);
 	karena_queue_init(&gc->queue);
 	err = karena_params_init(&gc->params);
 	if (!err)
@@ -125,6 +127,7 @@ void karena_gc_exit(struct karena_heap *heap)
 	cancel_delayed_work_sync(&gc->period_work);
 	cancel_work_sync(&gc->cycle_work);
 	cancel_delayed_work_sync(&gc->stuck_work);
+	karena_specials_exit(gc);
 	if (!heap->user)
 		static_branch_dec(&karena_barrier_key);
 	free_parts(gc);

@@ -4,12 +4,13 @@
  * means, and compared with the marks.  An object that is reachable and not marked
  * would be lost; it is reported with the path that leads to it, and kept.
  *
- * It runs when marking is complete, before the phase changes.  Mutators go on:
+ * It runs when marking is complete, before anything is swept.  Mutators go on:
  * whatever they can reach then was reachable at the snapshot or is new, and so has
- * a mark.  Programs are stopped meanwhile, as their roots are on their stacks; what
- * they have shaded until then (a page's first write shades what dead objects refer to,
- * too) is scanned first.  It shares no code with mark.c but for the lookup of a span;
- * its own marks are in a bitmap for each span, found through an xarray.
+ * a mark; who asks for the object of a weak reference waits.  Programs are stopped
+ * meanwhile, as their roots are on their stacks; what they have shaded until then (a
+ * page's first write shades what dead objects refer to, too) is scanned first.  It shares
+ * no code with mark.c but for the lookup of a span; its own marks are in a bitmap for each
+ * span, found through an xarray.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

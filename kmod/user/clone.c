@@ -309,7 +309,7 @@ static int fill_stopped(struct karena_uheap *clone, struct karena_uheap *uh)
 	freeze(uh);
 	err = fill(clone, uh);
 	thaw(uh);
-	return err;
+	return err ? err : karena_weaks_copy(clone, uh);
 }
 
 static int fill_shared(struct karena_uheap *clone, struct karena_uheap *uh)

@@ -91,6 +91,8 @@ static const struct karena_world world = {
 	.protect = protect,
 	.snapshot = snapshot,
 	.visit = visit_roots,
+	.weak_clear = karena_weak_clear,
+	.special_free = karena_special_free,
 };
 
 /* What the object at an address refers to lives through this cycle, as it is freed. */
@@ -263,6 +265,11 @@ int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info)
 		.stop_ns = stats.stop_ns,
 		.stop_max_ns = stats.stop_max_ns,
 		.protect_ns = stats.protect_ns,
+		.cleanups = stats.cleanups,
+		.cleanups_due = stats.cleanups_due,
+		.cleanups_done = stats.cleanups_done,
+		.weak = stats.weak,
+		.weak_cleared = stats.weak_cleared,
 	};
 	static_assert(sizeof(info->slice_us) == sizeof(stats.slice_us));
 	memcpy(info->slice_us, stats.slice_us, sizeof(info->slice_us));

@@ -47,6 +47,22 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 	return 0;
 }
 
+/* From here on the object that begins at an address is for the kernel to free. */
+void karena_control_special(struct karena_uheap *uh, unsigned long addr)
+{
+	unsigned long i = (addr - uh->heap.base) >> KARENA_PAGE_SHIFT;
+	struct page *page = control_page(uh, 1 + i / ENTRIES);
+	u16 old, *entry;
+
+	if (!page)
+		return;
+	entry = (u16 *)page_address(page) + i % ENTRIES;
+	/* As the page may be getting other objects just now, if the program lies. */
+	do
+		old = READ_ONCE(*entry);
+	while (old && cmpxchg(entry, old, old | KARENA_MAP_SPECIAL) != old);
+}
+
 void karena_control_region(struct karena_uheap *uh)
 {
 	karena_region_init(&uh->control, MAP_OFFSET + PAGE_ALIGN(uh->npages * sizeof(u16)), NULL);
@@ -78,8 +94,11 @@ void karena_control_phase(struct karena_heap *heap)
 {
 	struct karena_control *control = page_address(control_page(to_uheap(heap), 0));
 
+	static_assert(offsetof(struct karena_control, phase) % sizeof(u64) == 0);
+	static_assert(offsetof(struct karena_control, cycle) ==
+		      offsetof(struct karena_control, phase) + sizeof(u32));
 	static_assert(KARENA_IDLE == KARENA_PHASE_IDLE && KARENA_MARK == KARENA_PHASE_MARK &&
 		      KARENA_SWEEP == KARENA_PHASE_SWEEP);
-	WRITE_ONCE(control->cycle, heap->cycle);
-	WRITE_ONCE(control->phase, heap->head.phase);
+	/* Both at once, for programs that read both: karena_weak_get() in tools/lib. */
+	WRITE_ONCE(*(u64 *)&control->phase, heap->head.phase | (u64)heap->cycle << 32);
 }

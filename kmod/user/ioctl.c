@@ -43,6 +43,8 @@ union karena_arg {
 	struct karena_grow grow;
 	struct karena_release release;
 	struct karena_clone clone;
+	struct karena_weak_cell weak;
+	struct karena_cleanup_call cleanup;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -54,7 +56,8 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.abi_version = KARENA_ABI_VERSION,
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
-			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE,
+			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
+			    KARENA_FEAT_SPECIALS,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -357,6 +360,21 @@ static int do_release(struct file *file, union karena_arg *arg, void __user *uar
 	return karena_do_release(karena_file_heap(file), &arg->release, uarg);
 }
 
+static int do_weak(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_weak(karena_file_heap(file), &arg->weak);
+}
+
+static int do_weak_get(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_weak_get(karena_file_heap(file), &arg->weak, uarg);
+}
+
+static int do_cleanup(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_cleanup(karena_file_heap(file), &arg->cleanup);
+}
+
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
@@ -399,6 +417,9 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, CHANGES },
 	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
 					  CHANGES },
+	[_IOC_NR(KARENA_IOC_WEAK)] = { do_weak, KARENA_IOC_WEAK, CHANGES },
+	[_IOC_NR(KARENA_IOC_WEAK_GET)] = { do_weak_get, KARENA_IOC_WEAK_GET, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_CLEANUP)] = { do_cleanup, KARENA_IOC_CLEANUP, CHANGES },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

@@ -164,7 +164,7 @@ static bool find_object(struct karena_uheap *uh, u64 addr, struct object *object
 	if (span) {
 		/* A program may free it at any time. */
 		state = READ_ONCE(span->state[index]);
-		live = state == KARENA_LIVE || state == KARENA_TINY;
+		live = karena_is_live(state) || state == KARENA_TINY;
 		object->layout = span->layout;
 		object->start = span->base + (unsigned long)index * span->size;
 		object->end = object->start + (span->size ? span->size : span->large_size);
@@ -281,7 +281,7 @@ static void put_memory(void *at)
 }
 
 /* The same to write there, which is over before a clone can be made. */
-static void *get_writable(struct karena_uheap *uh, unsigned long addr)
+void *karena_writable_get(struct karena_uheap *uh, unsigned long addr)
 {
 	void *at;
 
@@ -293,7 +293,7 @@ static void *get_writable(struct karena_uheap *uh, unsigned long addr)
 	return at;
 }
 
-static void put_writable(struct karena_uheap *uh, void *at)
+void karena_writable_put(struct karena_uheap *uh, void *at)
 {
 	put_memory(at);
 	up_read(&uh->freeze);
@@ -396,14 +396,14 @@ int karena_user_write(struct karena_heap *heap, void __user *to, const void *fro
 		shade_copy(heap, addr, from, len);
 	for (done = 0; done < len; done += part) {
 		part = min_t(size_t, len - done, PAGE_SIZE - offset_in_page(addr + done));
-		at = get_writable(uh, addr + done);
+		at = karena_writable_get(uh, addr + done);
 		if (!at)
 			return -EFAULT;
 		if (marking)
 			shade_old(heap, at, part);
 		/* Who looks at it meanwhile may see any part of it. */
 		data_race(memcpy(at, from + done, part));
-		put_writable(uh, at);
+		karena_writable_put(uh, at);
 		cond_resched();
 	}
 	return 0;
@@ -468,7 +468,7 @@ EXPORT_SYMBOL_GPL(karena_user_load);
  */
 int karena_user_store(struct karena_heap *heap, void __user *slot, const void __user *value)
 {
-	unsigned long *at = get_slot(heap, slot, get_writable), word = (unsigned long)value;
+	unsigned long *at = get_slot(heap, slot, karena_writable_get), word = (unsigned long)value;
 
 	if (IS_ERR(at))
 		return PTR_ERR(at);
@@ -476,7 +476,7 @@ int karena_user_store(struct karena_heap *heap, void __user *slot, const void __
 		karena_store_shade(heap, (void *const *)at, (void *)word);
 	/* Pairs with a load that acquires, by a program or karena_user_load(). */
 	smp_store_release(at, word);
-	put_writable(to_uheap(heap), at);
+	karena_writable_put(to_uheap(heap), at);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(karena_user_store);

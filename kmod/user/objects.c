@@ -193,6 +193,8 @@ enum karena_reject karena_free_in_window(struct karena_uheap *uh, u64 addr)
 	if (!uh->heap.gc)
 		return karena_free_addr(&uh->heap, addr);
 	section = karena_enter(&uh->heap);
+	if (atomic_long_read(&uh->specials))
+		karena_specials_forget(uh->heap.gc, addr);
 	karena_free_shade(uh, addr);
 	why = karena_free_addr(&uh->heap, addr);
 	karena_exit(&uh->heap, section);

@@ -141,7 +141,7 @@ static void visit_object(const struct part *part, const struct karena_layout *la
 
 static bool is_live(const struct karena_span *span, u32 index)
 {
-	return READ_ONCE(span->state[index]) == KARENA_LIVE;
+	return karena_is_live(READ_ONCE(span->state[index]));
 }
 
 /* The references of all objects in a part that is of one span.  Under RCU. */

@@ -14,6 +14,7 @@
  *	cow       pages that a heap and its clone have together
  *	clone     a heap with the same objects as another one
  *	collect   the snapshot: all of it together; calls
+ *	special   weak references and cleanups
  *	kernel    kernel code that works in the heap of a program
  */
 #ifndef _KARENA_USER_H
@@ -21,6 +22,7 @@
 
 #include <linux/fs.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
 
 #include "kmod/alloc/internal.h"
 #include "kmod/gc/gc.h"
@@ -132,6 +134,7 @@ struct karena_uheap {
 	u64 opened;			/* processes that there have been; world_lock */
 	struct mutex inflight_lock;	/* held long while all stand */
 	struct list_head inflight;	/* inflight_lock */
+	atomic_long_t specials;		/* of programs: special.c */
 	struct karena_stop *stop;
 };
 
@@ -207,6 +210,7 @@ void karena_control_region(struct karena_uheap *uh);
 int karena_control_init(struct karena_uheap *uh, u32 flags);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
 void karena_control_phase(struct karena_heap *heap);
+void karena_control_special(struct karena_uheap *uh, unsigned long addr);
 
 /* magazine.c */
 int karena_magazines_init(void);
@@ -310,6 +314,21 @@ int karena_do_refill(struct karena_uheap *uh, struct karena_refill *req,
 		     struct karena_refill __user *ureq);
 unsigned long karena_extent_visit(struct karena_uheap *uh, const struct karena_extent *extent,
 				  unsigned long most, karena_visit_t *visit, void *arg);
+
+/* special.c */
+void karena_special_free(struct karena_heap *heap, struct karena_special *special);
+void karena_weak_clear(struct karena_heap *heap, unsigned long cell, unsigned long target);
+int karena_do_weak(struct karena_uheap *uh, const struct karena_weak_cell *req);
+int karena_do_weak_get(struct karena_uheap *uh, struct karena_weak_cell *req,
+		       struct karena_weak_cell __user *ureq);
+int karena_do_cleanup(struct karena_uheap *uh, const struct karena_cleanup_call *req);
+int karena_weaks_copy(struct karena_uheap *to, struct karena_uheap *from);
+ssize_t karena_read(struct file *file, char __user *to, size_t room, loff_t *pos);
+__poll_t karena_poll(struct file *file, poll_table *wait);
+
+/* kernel.c */
+void *karena_writable_get(struct karena_uheap *uh, unsigned long addr);
+void karena_writable_put(struct karena_uheap *uh, void *at);
 
 /* types.c */
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,

@@ -6,7 +6,9 @@
  * what they can reach and by the check of the collector; and that a barrier which
  * is left out is noticed.
  */
+#include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/slab.h>
 
 #include "gc.h"
@@ -545,6 +547,7 @@ static struct planted {
 	struct node *root[4];
 	struct node *held;
 	int section;
+	struct completion hidden;
 } planted;
 
 static struct node *planted_node(struct node *next)
@@ -559,19 +562,36 @@ static struct node *planted_node(struct node *next)
 	return node;
 }
 
-/* A reference is taken out of the heap before it is scanned, and put back after. */
-static void hide(struct karena_heap *heap, enum karena_point point)
+/*
+ * A reference is taken out of the heap before it is scanned, and put back when nobody
+ * marks any more: the cycle waits for that.
+ */
+static int hide_and_show(void *arg)
 {
 	struct planted *p = &planted;
+	int section = karena_enter(p->heap);
+	struct node *held = p->root[0]->ref[0];
 
-	if (point == KARENA_POINT_ROOTS) {
-		p->section = karena_enter(heap);
-		p->held = p->root[0]->ref[0];
-		karena_store(heap, &p->root[0]->ref[0], NULL);
-	} else if (point == KARENA_POINT_MARKED) {
-		karena_store(heap, &p->root[1], p->held);
-		karena_exit(heap, p->section);
-	}
+	karena_store(p->heap, &p->root[0]->ref[0], NULL);
+	complete(&p->hidden);
+	/* READ_ONCE: set by the cycle. */
+	while (READ_ONCE(p->heap->head.phase) == KARENA_MARK)
+		usleep_range(100, 200);
+	karena_store(p->heap, &p->root[1], held);
+	karena_exit(p->heap, section);
+	return 0;
+}
+
+static void hide(struct karena_heap *heap, enum karena_point point)
+{
+	struct task_struct *task;
+
+	if (point != KARENA_POINT_ROOTS)
+		return;
+	init_completion(&planted.hidden);
+	task = kthread_run(hide_and_show, NULL, "karena-kunit");
+	if (!IS_ERR(task))
+		wait_for_completion(&planted.hidden);
 }
 
 /* An object from a magazine that was not drained is stored into a black one. */

@@ -37,6 +37,8 @@ struct fuzzer {
 	__u64 seen[64];
 	unsigned int nr;
 	unsigned int steps;
+	/* times that there was something due */
+	unsigned int read;
 	int fds[FDS];
 	/* what a private heap gives back */
 	struct karena_release told;
@@ -99,6 +101,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_STEP, KARENA_IOC_ROOT, KARENA_IOC_GC_CONTROL, KARENA_IOC_GC_INFO,
 		KARENA_IOC_SHADE, KARENA_IOC_REFILL, KARENA_IOC_FILL, KARENA_IOC_FLUSH,
 		KARENA_IOC_RELEASE, KARENA_IOC_CLONE, KARENA_IOC_GROW,
+		KARENA_IOC_WEAK, KARENA_IOC_WEAK_GET, KARENA_IOC_CLEANUP,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -122,6 +125,8 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_gc_control gc_control;
 		struct karena_release release;
 		struct karena_grow grow;
+		struct karena_weak_cell weak_cell;
+		struct karena_cleanup_call cleanup_call;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -171,6 +176,13 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.release.flags = rng_below(&f->rng, 2);
 	} else if (cmd == KARENA_IOC_GROW) {
 		arg.grow.length = rng_below(&f->rng, LIMIT / KARENA_PAGE_SIZE) * KARENA_PAGE_SIZE;
+	} else if (cmd == KARENA_IOC_WEAK || cmd == KARENA_IOC_WEAK_GET) {
+		arg.weak_cell.cell = any_address(f);
+		arg.weak_cell.object = any_address(f);
+	} else if (cmd == KARENA_IOC_CLEANUP) {
+		arg.cleanup_call.flags = !rng_below(&f->rng, 4);
+		arg.cleanup_call.object = any_address(f);
+		arg.cleanup_call.cookie = rng_below(&f->rng, 4);
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
@@ -212,6 +224,9 @@ static void one_call(struct fuzzer *f)
 		plausible(f, cmd, words);
 	else
 		implausible(f, cmd, words);
+	/* What is due, to anywhere. */
+	if (!rng_below(&f->rng, 50))
+		f->read += read(fd, as_ptr(any_address(f)), any_number(f)) > 0;
 	if (!rng_below(&f->rng, 10))
 		arg = as_ptr(any_address(f));
 	if (kioctl(fd, cmd, arg) || arg != words)
@@ -240,6 +255,8 @@ static void renew(struct fuzzer *f)
 		dup2(fd, f->fds[i]);
 		close(fd);
 	}
+	for (i = 0; i < FDS; i++)
+		fcntl(f->fds[i], F_SETFL, O_NONBLOCK);
 }
 
 static void fuzz(void *arg)

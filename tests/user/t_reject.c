@@ -40,6 +40,8 @@ union arg {
 	struct karena_release release;
 	struct karena_clone clone;
 	struct karena_grow grow;
+	struct karena_weak_cell weak_cell;
+	struct karena_cleanup_call cleanup_call;
 	char bytes[512];
 };
 
@@ -214,6 +216,25 @@ static void valid_grow(union arg *arg)
 	arg->grow.length = WINDOW / 2;
 }
 
+static void valid_weak(union arg *arg)
+{
+	arg->weak_cell.size = sizeof(arg->weak_cell);
+	arg->weak_cell.cell = heap_new(bench.heap.fd, 16, KARENA_ALLOC_NOSCAN);
+	arg->weak_cell.object = bench.object;
+}
+
+static void valid_weak_get(union arg *arg)
+{
+	arg->weak_cell.size = sizeof(arg->weak_cell);
+	arg->weak_cell.cell = bench.object;
+}
+
+static void valid_cleanup(union arg *arg)
+{
+	arg->cleanup_call.size = sizeof(arg->cleanup_call);
+	arg->cleanup_call.object = bench.object;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -257,6 +278,11 @@ static const struct command {
 	  true },
 	{ "clone", KARENA_IOC_CLONE, sizeof(struct karena_clone), valid_clone, true, true },
 	{ "grow", KARENA_IOC_GROW, sizeof(struct karena_grow), valid_grow, false, true },
+	{ "weak", KARENA_IOC_WEAK, sizeof(struct karena_weak_cell), valid_weak, false, true },
+	{ "weak_get", KARENA_IOC_WEAK_GET, sizeof(struct karena_weak_cell), valid_weak_get, true,
+	  true },
+	{ "cleanup", KARENA_IOC_CLEANUP, sizeof(struct karena_cleanup_call), valid_cleanup, false,
+	  true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -484,6 +510,15 @@ static const struct spoilt {
 	  KARENA_PAGE_SIZE },
 	{ "clone: unknown flag", KARENA_IOC_CLONE, -EINVAL, AT(clone, flags), 4, 1 },
 	{ "clone: reserved", KARENA_IOC_CLONE, -EINVAL, AT(clone, reserved), 4, 1 },
+	{ "weak: unknown flag", KARENA_IOC_WEAK, -EINVAL, AT(weak_cell, flags), 4, 1 },
+	{ "weak: no cell", KARENA_IOC_WEAK, -ENOENT, AT(weak_cell, cell), 8, 0 },
+	{ "weak: no object", KARENA_IOC_WEAK, -ENOENT, AT(weak_cell, object), 8, 0 },
+	{ "weak_get: unknown flag", KARENA_IOC_WEAK_GET, -EINVAL, AT(weak_cell, flags), 4, 1 },
+	{ "weak_get: no cell", KARENA_IOC_WEAK_GET, -EINVAL, AT(weak_cell, cell), 8, 0 },
+	{ "cleanup: unknown flag", KARENA_IOC_CLEANUP, -EINVAL, AT(cleanup_call, flags), 4, 2 },
+	{ "cleanup: no object", KARENA_IOC_CLEANUP, -ENOENT, AT(cleanup_call, object), 8, 0 },
+	{ "cleanup: none to be taken back", KARENA_IOC_CLEANUP, -ENOENT, AT(cleanup_call, flags),
+	  4, KARENA_CLEANUP_DEL },
 	{ "grow: unknown flag", KARENA_IOC_GROW, -EINVAL, AT(grow, flags), 4, 1 },
 	{ "grow: part of a page", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
 	  KARENA_PAGE_SIZE / 2 },

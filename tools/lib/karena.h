@@ -597,6 +597,84 @@ int karena_gc_set(struct karena *heap, const struct karena_gc_control *control);
  */
 int karena_gc_stats(const struct karena *heap, struct karena_gc_info *info);
 
+/* A reference that does not keep its object: itself an object of the heap, of 16 bytes. */
+struct karena_weak;
+
+/**
+ * karena_weak_new() - a reference to an object that does not keep it
+ * @heap: the heap
+ * @object: live object, by its start; of 16 bytes or more, or not of
+ *	KARENA_ALLOC_NOSCAN
+ *
+ * For caches, and for tables of objects that others keep.  All processes may use it, and
+ * it is kept and freed as any other object.
+ *
+ * Errors: EINVAL the heap is not collected, or the object is packed with others; ENOENT
+ * no live object begins there; EBADF the heap is read only; ENOMEM.
+ *
+ * Return: the reference, or NULL with errno.
+ */
+struct karena_weak *karena_weak_new(struct karena *heap, const void *object) KARENA_CHECKED;
+
+/**
+ * karena_weak_get() - the object of a weak reference
+ * @heap: the heap
+ * @weak: what karena_weak_new() returned, here or elsewhere
+ *
+ * From then on the object is kept as by any other reference.  Once NULL, always NULL, for
+ * everybody.  A few nanoseconds while no cycle runs, else a system call.
+ *
+ * Return: the object; NULL if it is gone.
+ */
+void *karena_weak_get(struct karena *heap, const struct karena_weak *weak);
+
+/**
+ * karena_cleanup_add() - be told when an object is gone
+ * @heap: the heap
+ * @object: as for karena_weak_new()
+ * @cookie: what is told
+ *
+ * It does not keep the object, and does not bring it back.  An object may have several.
+ * Each is told once: by karena_cleanup_read(), after a cycle has found the object dead,
+ * or karena_free() has freed it.
+ *
+ * Errors: as karena_weak_new().
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_cleanup_add(struct karena *heap, const void *object, __u64 cookie);
+
+/**
+ * karena_cleanup_del() - not be told
+ * @heap: the heap
+ * @object: live object
+ * @cookie: of the first cleanup of it with this cookie
+ *
+ * Errors: ENOENT it has none with this cookie, or is gone; EINVAL; EBADF the heap is read
+ * only.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_cleanup_del(struct karena *heap, const void *object, __u64 cookie);
+
+/**
+ * karena_cleanup_read() - which objects are gone
+ * @heap: the heap
+ * @events: gets them: karena_event.cookie is what karena_cleanup_add() was given
+ * @count: how many there is room for, from 1 up
+ *
+ * Waits until there is one; not if O_NONBLOCK is set for karena_fd(), for which poll(2)
+ * says POLLIN when there are some.  Each is told to one caller, of all processes.  One
+ * that may be killed in between reads to memory that others have too, with @events zeroed
+ * before: what is told is there, then, or is told to the next one who asks.
+ *
+ * Errors: EAGAIN there is none, and O_NONBLOCK is set; EINTR; EINVAL the heap is not
+ * collected, or @count is 0; EBADF the heap is read only; EFAULT.
+ *
+ * Return: how many, or -1 with errno.
+ */
+long karena_cleanup_read(struct karena *heap, struct karena_event *events, size_t count);
+
 /**
  * karena_stats() - the numbers of a heap
  * @heap: the heap
