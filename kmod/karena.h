@@ -337,6 +337,8 @@ int karena_gc_get(struct karena_heap *heap, struct karena_gc_params *params);
 int karena_gc_set(struct karena_heap *heap, const struct karena_gc_params *params);
 void karena_gc_stats(struct karena_heap *heap, struct karena_gc_stats *stats);
 
+u64 karena_heap_reclaim(struct karena_heap *heap);
+
 DECLARE_STATIC_KEY_FALSE(karena_barrier_key);
 void karena_store_shade(struct karena_heap *heap, void *const *slot, const void *value);
 void karena_store_bulk(struct karena_heap *heap, void **to, void *const *from, size_t count);

@@ -52,10 +52,15 @@ static int __init karena_load(void)
 	err = karena_hotplug_init();
 	if (err)
 		goto exit_heaps;
-	err = karena_chardev_init();
+	err = karena_pressure_init();
 	if (err)
 		goto exit_hotplug;
+	err = karena_chardev_init();
+	if (err)
+		goto exit_pressure;
 	return 0;
+exit_pressure:
+	karena_pressure_exit();
 exit_hotplug:
 	karena_hotplug_exit();
 exit_heaps:
@@ -75,6 +80,7 @@ static void __exit karena_unload(void)
 {
 	karena_chardev_exit();
 	karena_stops_end();
+	karena_pressure_exit();
 	/* It may hold the last reference of a heap, which has an inode. */
 	karena_hotplug_exit();
 	karena_heaps_exit();

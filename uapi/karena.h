@@ -72,6 +72,7 @@
 #define KARENA_FEAT_PRIVATE	(1ULL << 7)	/* KARENA_SETUP_PRIVATE and its calls */
 #define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
 #define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
+#define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -936,6 +937,172 @@ KARENA_ASSERT(sizeof(struct karena_event) == 16);
 
 #define KARENA_EVENT_CLEANUP	1
 
+/**
+ * struct karena_reclaim - KARENA_IOC_RECLAIM: give memory back now
+ * @size: sizeof(struct karena_reclaim)
+ * @flags: KARENA_RECLAIM_COLLECT: what is garbage goes as well, which waits for a cycle
+ * @id: in: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
+ * @returned: out: bytes of pages that went back to the kernel, background work meanwhile
+ *	included
+ * @meta: out: bytes of metadata that went, about
+ *
+ * Magazines of all CPUs are emptied, and all that is free goes, whatever is worth keeping.
+ * Of a private heap nothing goes before its program says so (KARENA_IOC_RELEASE).
+ *
+ * Errors: EBADF, EINVAL also if what is not collected is to be, ENXIO, ENOENT; EINTR
+ * killed while at it.
+ */
+struct karena_reclaim {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+	__u64 returned;
+	__u64 meta;
+};
+KARENA_ASSERT(sizeof(struct karena_reclaim) == 32);
+
+#define KARENA_RECLAIM_COLLECT	(1U << 0)
+
+/**
+ * struct karena_memory - KARENA_IOC_MEMORY: how much memory a heap is to have
+ * @size: sizeof(struct karena_memory)
+ * @flags: KARENA_MEMORY_SET: change it, else it is only told
+ * @id: in: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @eager: 0: free memory goes back in the background, by a hundredth of a CPU, but for a
+ *	tenth of what is used; 1: as soon as there is more
+ * @policy: what a call to allocate does above the soft limit, KARENA_OVER_*
+ * @wait_ms: milliseconds that it waits at most, up to 1000; 0 unless it is to wait
+ * @soft_limit: bytes of memory to stay below, by collecting and by giving back all that is
+ *	free; 0 for none.  Of a collected heap it is karena_gc_control.mem_limit
+ * @over: out: bits of who is over a limit: KARENA_OVER_HEAP, KARENA_OVER_MODULE; when set 0
+ * @reserved: 0
+ *
+ * As long as the heap is over a limit, its own or that of the module (the parameter
+ * soft_limit, for all heaps together), poll(2) tells EPOLLPRI.  A clone begins with none of
+ * this.
+ *
+ * Errors: EBADF to change it needs a descriptor to write; EINVAL, ENXIO, ENOENT; EINTR.
+ */
+struct karena_memory {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 eager;
+	__u32 policy;
+	__u32 wait_ms;
+	__u64 soft_limit;
+	__u32 over;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_memory) == 40);
+
+#define KARENA_MEMORY_SET	(1U << 0)
+
+/* For karena_memory.policy. */
+#define KARENA_OVER_GO_ON	0	/* it succeeds */
+#define KARENA_OVER_WAIT	1	/* it waits until there is room, or for long enough */
+#define KARENA_OVER_FAIL	2	/* it fails with ENOMEM if it needs more memory */
+
+/* For karena_memory.over. */
+#define KARENA_OVER_HEAP	(1U << 0)
+#define KARENA_OVER_MODULE	(1U << 1)
+
+/**
+ * struct karena_explain_class - where the memory of the spans of one size class is
+ * @object_size: bytes of an object, 0 for all large objects together
+ * @reserved: 0
+ * @spans: spans in use
+ * @span_bytes: their memory: the sum of all below
+ * @live_bytes: in objects that are allocated, or will turn out to be garbage
+ * @garbage_bytes: in objects that the last cycle found dead, and nobody has swept yet
+ * @cached_bytes: in magazines and depots
+ * @free_bytes: free between objects: fragmentation
+ * @tail_bytes: behind the last object of each span
+ */
+struct karena_explain_class {
+	__u32 object_size;
+	__u32 reserved;
+	__u64 spans;
+	__u64 span_bytes;
+	__u64 live_bytes;
+	__u64 garbage_bytes;
+	__u64 cached_bytes;
+	__u64 free_bytes;
+	__u64 tail_bytes;
+};
+KARENA_ASSERT(sizeof(struct karena_explain_class) == 64);
+
+/**
+ * struct karena_explain - KARENA_IOC_EXPLAIN: why a heap is as big as it is
+ * @size: sizeof(struct karena_explain)
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @count: in: room at @classes; out: size classes in use (may be more than fitted)
+ * @reserved: 0
+ * @classes: address of an array of struct karena_explain_class
+ * @held_bytes: memory for objects: the sum of the next six while nothing happens
+ * @live_bytes: as in struct karena_explain_class, as are the next four, of all classes
+ * @garbage_bytes: and so on
+ * @cached_bytes: and so on
+ * @slot_bytes: its free_bytes
+ * @tail_bytes: and so on
+ * @free_bytes: in no span, and not returned
+ * @meta_bytes: memory for metadata: the sum of the next five
+ * @meta_span_bytes: of spans, and of the kernel's magazines
+ * @meta_map_bytes: from addresses to spans
+ * @meta_region_bytes: the regions that programs map beside the window
+ * @meta_class_bytes: of size classes and types, and the CPUs' caches of these
+ * @meta_gc_bytes: of the collector
+ * @soft_limit: bytes, of the heap; 0 for none
+ * @goal_bytes: what may be in use when the next cycle ends; 0 if there is none
+ * @module_bytes: memory that all heaps hold for objects
+ * @module_soft_limit: bytes, of the module; 0 for none
+ * @group_room: bytes that the control group has left which paid for the heap's last
+ *	memory, below memory.high and memory.max of it and of those above; all bits set if
+ *	they have no limit
+ * @returned_bytes: given back since the heap was made
+ * @return_ns: nanoseconds that this took
+ * @return_max_ns: the longest time that a lock was held for it
+ * @return_us: these times by length, see KARENA_GC_BUCKETS
+ * @return_switches: times that whoever held it was off its CPU meanwhile, which the last
+ *	two leave out
+ *
+ * Read without stopping anybody, as struct karena_heap_info.  Errors: EINVAL, EFAULT,
+ * ENXIO, ENOENT, ENOMEM.
+ */
+struct karena_explain {
+	__u32 size;
+	__u32 id;
+	__u32 count;
+	__u32 reserved;
+	__u64 classes;
+	__u64 held_bytes;
+	__u64 live_bytes;
+	__u64 garbage_bytes;
+	__u64 cached_bytes;
+	__u64 slot_bytes;
+	__u64 tail_bytes;
+	__u64 free_bytes;
+	__u64 meta_bytes;
+	__u64 meta_span_bytes;
+	__u64 meta_map_bytes;
+	__u64 meta_region_bytes;
+	__u64 meta_class_bytes;
+	__u64 meta_gc_bytes;
+	__u64 soft_limit;
+	__u64 goal_bytes;
+	__u64 module_bytes;
+	__u64 module_soft_limit;
+	__u64 group_room;
+	__u64 returned_bytes;
+	__u64 return_ns;
+	__u64 return_max_ns;
+	__u64 return_us[KARENA_GC_BUCKETS];
+	__u64 return_switches;
+};
+KARENA_ASSERT(sizeof(struct karena_explain) == 16 + 23 * 8 + KARENA_GC_BUCKETS * 8);
+
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
 #define KARENA_PHASE_MARK	1
@@ -1006,5 +1173,8 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_WEAK		_IOW(KARENA_IOC_MAGIC, 0x16, struct karena_weak_cell)
 #define KARENA_IOC_WEAK_GET	_IOWR(KARENA_IOC_MAGIC, 0x17, struct karena_weak_cell)
 #define KARENA_IOC_CLEANUP	_IOW(KARENA_IOC_MAGIC, 0x18, struct karena_cleanup_call)
+#define KARENA_IOC_RECLAIM	_IOWR(KARENA_IOC_MAGIC, 0x19, struct karena_reclaim)
+#define KARENA_IOC_MEMORY	_IOWR(KARENA_IOC_MAGIC, 0x1a, struct karena_memory)
+#define KARENA_IOC_EXPLAIN	_IOWR(KARENA_IOC_MAGIC, 0x1b, struct karena_explain)
 
 #endif /* _UAPI_KARENA_H */

@@ -83,6 +83,12 @@ static void kernel_release(struct karena_heap *heap, struct karena_run *run)
 	karena_run_delete(run);
 }
 
+static bool kernel_try_release(struct karena_heap *heap, struct karena_run *run)
+{
+	kernel_release(heap, run);
+	return true;
+}
+
 static void kernel_clear(struct karena_heap *heap, unsigned long addr, size_t size)
 {
 	memset((void *)addr, 0, size);
@@ -96,6 +102,7 @@ static void kernel_destroy(struct karena_heap *heap)
 const struct karena_backing karena_kernel_backing = {
 	.grow = kernel_grow,
 	.release = kernel_release,
+	.try_release = kernel_try_release,
 	.clear = kernel_clear,
 	.destroy = kernel_destroy,
 };

@@ -159,6 +159,7 @@ struct karena_heap_head {
 struct karena_pagemap {
 	unsigned long npages;
 	bool has_memory;		/* leaves do */
+	atomic_long_t nr_leaves;
 	struct karena_leaf *leaf[];
 };
 

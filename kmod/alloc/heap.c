@@ -35,7 +35,8 @@ int karena_heap_init(struct karena_heap *heap, const char *name,
 	INIT_LIST_HEAD(&heap->large);
 	INIT_LIST_HEAD(&heap->large_unswept);
 	mt_init_flags(&heap->mapped, MT_FLAGS_USE_RCU);
-	INIT_WORK(&heap->trim_work, karena_mheap_trim_work);
+	INIT_WORK(&heap->reap_work, karena_reap_work);
+	karena_scavenger_init(heap);
 	INIT_WORK(&heap->put_work, put_work);
 	init_llist_head(&heap->retired);
 	mutex_init(&heap->reap_lock);
@@ -98,7 +99,9 @@ void karena_heap_teardown(struct karena_heap *heap)
 	if (heap->id)
 		xa_erase(&karena_heaps, heap->id);
 	karena_gc_exit(heap);
-	cancel_work_sync(&heap->trim_work);
+	WRITE_ONCE(heap->closing, true);
+	cancel_work_sync(&heap->reap_work);
+	cancel_delayed_work_sync(&heap->scavenger.work);
 	for (central = heap->centrals; central; central = following) {
 		following = central->next;
 		karena_central_delete(central);
@@ -114,7 +117,8 @@ void karena_heap_teardown(struct karena_heap *heap)
 	}
 	if (heap->tag)
 		ida_free(&tags, heap->tag);
-	karena_mheap_trim(heap, 0);
+	karena_scavenge_now(heap, 0);
+	karena_group_forget(heap);
 	free_percpu(heap->tiny);
 	put_pid(heap->pid);
 	WARN_ON_ONCE(atomic_long_read(&heap->held));

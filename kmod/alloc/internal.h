@@ -6,7 +6,10 @@
  *	pagemap   page -> span, without a lock
  *	backing   where memory comes from: the kernel's page allocator for kernel
  *		  heaps, the same plus a window of addresses for user heaps
- *	mheap     pages for spans: runs over a backing, with the heap's limit
+ *	group     what the control group says that pays for it
+ *	limit     how much a heap may hold, and is to hold
+ *	mheap     pages for spans: runs over a backing
+ *	scavenge  free runs go back
  *	span      pages cut into objects of one class
  *	shape     what a marker needs to know of the objects of a central
  *	mcentral  the spans of one span class, and the depot of magazines
@@ -163,6 +166,10 @@ struct karena_heap;
  * @grow: @n contiguous pages and whatever came with them; the rest goes to
  *	heap->free.  NULL when there are none.
  * @release: give back the memory of a run that is in no tree, and the run
+ * @try_release: the same of a run of one page, without waiting for anybody, from where
+ *	memory is being reclaimed; false leaves it as it is
+ * @forget: give back what is known of pages that nobody has; may sleep, may be NULL
+ * @drain: empty the caches that programs have; may sleep, may be NULL
  * @publish: tell the user of the heap that the pages of @run hold objects of
  *	this value (1 + span class, 0 for none any more); may be NULL
  * @clear: zero memory that is mapped at an address of the heap; may sleep
@@ -177,12 +184,30 @@ struct karena_backing {
 	bool by_program;
 	struct karena_run *(*grow)(struct karena_heap *heap, unsigned long n, gfp_t gfp);
 	void (*release)(struct karena_heap *heap, struct karena_run *run);
+	bool (*try_release)(struct karena_heap *heap, struct karena_run *run);
+	void (*forget)(struct karena_heap *heap);
+	void (*drain)(struct karena_heap *heap);
 	int (*publish)(struct karena_heap *heap, struct karena_run *run, u16 value);
 	void (*clear)(struct karena_heap *heap, unsigned long addr, size_t size);
 	void (*wipe)(struct karena_heap *heap, unsigned long addr, size_t size);
 	int (*charge)(struct karena_heap *heap, unsigned long n);
 	void (*uncharge)(struct karena_heap *heap, unsigned long n);
 	void (*destroy)(struct karena_heap *heap);
+};
+
+/* How memory goes back: scavenge.c. */
+struct karena_scavenger {
+	struct delayed_work work;
+	bool eager;			/* the worker does not rest: READ_ONCE() */
+	unsigned long below;		/* runs that begin there are next; the worker's */
+	unsigned long sparse;		/* first page of a chunk that is not dense; the same */
+	unsigned long rested;		/* jiffies when it may work again */
+	atomic64_t returned;		/* pages */
+	unsigned int step;		/* pages at a time; reap_lock, as all below */
+	u64 ns;				/* that it took, with the lock held */
+	u64 max_ns;			/* if it stayed on its CPU */
+	u64 hold_us[KARENA_GC_BUCKETS];
+	u64 switches;			/* times that it did not */
 };
 
 struct karena_heap {
@@ -226,9 +251,16 @@ struct karena_heap {
 	u64 large_frees;
 	atomic_long_t held;		/* pages of memory, spans and free */
 	unsigned long limit;		/* of held */
-	struct work_struct trim_work;
+	u64 soft_limit;			/* of the same in bytes, or 0: limit.c, READ_ONCE() */
+	unsigned int policy;		/* above it, KARENA_OVER_*: READ_ONCE() */
+	unsigned int wait_ms;
+	unsigned int over;		/* who said that it is, last: xchg() */
+	struct mem_cgroup *group;	/* with a reference, or NULL: group.c */
+	struct karena_scavenger scavenger;
+	bool closing;			/* it goes: nothing is left to workers any more */
+	struct work_struct reap_work;
 	struct llist_head retired;	/* large objects to unmap */
-	struct mutex reap_lock;		/* who unmaps them, or trims */
+	struct mutex reap_lock;		/* who unmaps them, or gives back free runs */
 
 	atomic64_t failed;
 	atomic64_t rejects[KARENA_NR_REJECT];
@@ -257,8 +289,9 @@ void karena_run_delete(struct karena_run *run);
 void karena_runs_insert(struct karena_runs *runs, struct karena_run *run);
 struct karena_run *karena_runs_take(struct karena_runs *runs, unsigned long n,
 				    struct karena_run *spare);
-struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long max,
-					 struct karena_run *spare);
+struct karena_run *karena_runs_last(struct karena_runs *runs, unsigned long below);
+struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long below,
+					 unsigned long max, struct karena_run *spare);
 int karena_runs_init(void);
 void karena_runs_exit(void);
 
@@ -268,6 +301,9 @@ extern unsigned long karena_secret;	/* of seals, see enum karena_state */
 extern struct karena_pagemap *karena_kernel_map;
 struct karena_pagemap *karena_pagemap_new(unsigned long npages, bool has_memory, gfp_t gfp);
 size_t karena_leaf_bytes(const struct karena_pagemap *map);
+struct karena_leaf *karena_pagemap_cut(struct karena_pagemap *map, unsigned long index);
+void karena_leaf_delete(struct karena_pagemap *map, struct karena_leaf *leaf);
+size_t karena_pagemap_bytes(struct karena_pagemap *map);
 void karena_pagemap_delete(struct karena_pagemap *map);
 int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
 			    unsigned long n, gfp_t gfp);
@@ -329,12 +365,30 @@ static inline unsigned long karena_read_word(struct karena_heap *heap, unsigned 
 /* mheap.c */
 struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n, gfp_t gfp);
 void karena_mheap_free(struct karena_heap *heap, struct karena_run *run);
-void karena_mheap_trim(struct karena_heap *heap, unsigned long keep);
-void karena_mheap_trim_work(struct work_struct *work);
-struct karena_run *karena_mheap_take_surplus(struct karena_heap *heap, bool all);
+
+/* limit.c */
+extern struct wait_queue_head karena_over_wait;
+u64 karena_all_held(void);
+u64 karena_all_limit(void);
+unsigned int karena_over(struct karena_heap *heap);
+void karena_over_look(struct karena_heap *heap);
 bool karena_add_below(atomic_long_t *counter, unsigned long n, unsigned long limit);
 int karena_mheap_charge(struct karena_heap *heap, unsigned long n);
 void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n);
+
+/* group.c */
+void karena_group_note(struct karena_heap *heap);
+void karena_group_forget(struct karena_heap *heap);
+u64 karena_group_room(struct karena_heap *heap);
+
+/* scavenge.c */
+void karena_scavenger_init(struct karena_heap *heap);
+void karena_scavenge_look(struct karena_heap *heap, unsigned long npages);
+void karena_scavenge_want(struct karena_heap *heap);
+void karena_scavenge_settle(struct karena_heap *heap);
+unsigned long karena_scavenge_now(struct karena_heap *heap, unsigned long keep);
+unsigned long karena_scavenge_try(struct karena_heap *heap, unsigned long most);
+struct karena_run *karena_scavenge_take(struct karena_heap *heap, bool all);
 
 /* backing.c */
 extern const struct karena_backing karena_kernel_backing;
@@ -478,6 +532,8 @@ unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
 enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr);
 size_t karena_large_usable(struct karena_heap *heap, unsigned long addr);
 void karena_large_reap(struct karena_heap *heap);
+void karena_reap_work(struct work_struct *work);
+void karena_reap_want(struct karena_heap *heap);
 struct karena_span *karena_large_at(struct karena_heap *heap, unsigned long addr);
 void karena_large_retire(struct karena_span *span);
 

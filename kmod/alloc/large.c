@@ -193,7 +193,7 @@ void karena_large_retire(struct karena_span *span)
 		return;
 	}
 	llist_add(&span->retired, &heap->retired);
-	queue_work(system_dfl_wq, &heap->trim_work);
+	karena_reap_want(heap);
 }
 
 enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr)
@@ -248,6 +248,22 @@ void karena_large_reap(struct karena_heap *heap)
 	}
 	mutex_unlock(&heap->reap_lock);
 	memalloc_noio_restore(noio);
+}
+
+void karena_reap_work(struct work_struct *work)
+{
+	struct karena_heap *heap = container_of(work, struct karena_heap, reap_work);
+
+	karena_large_reap(heap);
+	/* Rough figures will do: what is worth keeping may be less than before. */
+	karena_scavenge_look(heap, data_race(heap->free.npages));
+}
+
+/* There is something to unmap; any context. */
+void karena_reap_want(struct karena_heap *heap)
+{
+	if (!READ_ONCE(heap->closing))
+		queue_work(system_dfl_wq, &heap->reap_work);
 }
 
 /* Gives back a span of any kind when its heap goes. */

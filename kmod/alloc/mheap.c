@@ -27,47 +27,6 @@
 
 #include "internal.h"
 
-/*
- * Free pages that are kept whatever the heap's size, and the tenth kept on top of what
- * it uses, or is about to: as Go's scavenger does.
- */
-#define TRIM_MIN_PAGES	(SZ_1M / KARENA_PAGE_SIZE)
-#define TRIM_SHARE	10
-
-/* Given back at a stretch, in pages. */
-#define TRIM_STEP	512UL
-
-/* Adds to a counter unless it would pass its limit; a failure is never seen in it. */
-bool karena_add_below(atomic_long_t *counter, unsigned long n, unsigned long limit)
-{
-	long old = atomic_long_read(counter);
-
-	do {
-		if (n > limit || old > limit - n)
-			return false;
-	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
-	return true;
-}
-
-int karena_mheap_charge(struct karena_heap *heap, unsigned long n)
-{
-	int err;
-
-	if (!karena_add_below(&heap->held, n, heap->limit))
-		return -ENOMEM;
-	err = heap->backing->charge ? heap->backing->charge(heap, n) : 0;
-	if (err)
-		atomic_long_sub(n, &heap->held);
-	return err;
-}
-
-void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n)
-{
-	if (heap->backing->uncharge)
-		heap->backing->uncharge(heap, n);
-	atomic_long_sub(n, &heap->held);
-}
-
 static struct karena_run *take_free(struct karena_heap *heap, unsigned long n, gfp_t gfp)
 {
 	struct karena_run *spare, *run;
@@ -99,24 +58,18 @@ struct karena_run *karena_mheap_alloc(struct karena_heap *heap, unsigned long n,
 	struct karena_run *run;
 
 	run = take_free(heap, n, gfp);
-	if (!run)
-		run = heap->backing->grow(heap, n, gfp);
+	if (run)
+		return run;
+	run = heap->backing->grow(heap, n, gfp);
 	if (!run && gfpflags_allow_blocking(gfp) && n <= heap->limit) {
 		karena_reclaim(heap);
 		run = take_free(heap, n, gfp);
 		if (!run)
 			run = heap->backing->grow(heap, n, gfp);
 	}
+	if (run)
+		karena_group_note(heap);
 	return run;
-}
-
-static unsigned long trim_target(struct karena_heap *heap)
-{
-	/* Rough figures will do. */
-	unsigned long used = data_race(heap->span_pages);
-	unsigned long want = max(used, READ_ONCE(heap->goal_pages));
-
-	return max_t(unsigned long, TRIM_MIN_PAGES, want - used + want / TRIM_SHARE);
 }
 
 void karena_mheap_free(struct karena_heap *heap, struct karena_run *run)
@@ -127,60 +80,5 @@ void karena_mheap_free(struct karena_heap *heap, struct karena_run *run)
 	karena_runs_insert(&heap->free, run);
 	npages = heap->free.npages;
 	spin_unlock_irqrestore(&heap->lock, flags);
-	/* Twice the target, so that the worker has something to do each time. */
-	if (!heap->backing->by_program && npages > 2 * trim_target(heap))
-		queue_work(system_dfl_wq, &heap->trim_work);
-}
-
-static struct karena_run *take_surplus(struct karena_heap *heap, unsigned long keep)
-{
-	struct karena_run *spare, *run = NULL;
-
-	/* Without one, a whole run goes: a little too much. */
-	spare = karena_run_new(0, 0, GFP_NOWAIT | __GFP_NOWARN);
-	spin_lock_irq(&heap->lock);
-	if (heap->free.npages > keep)
-		run = karena_runs_take_last(&heap->free,
-					    min(heap->free.npages - keep, TRIM_STEP), spare);
-	spin_unlock_irq(&heap->lock);
-	if (run != spare)
-		karena_run_delete(spare);
-	return run;
-}
-
-/* A run to give back, if there is more than is worth keeping, or any; or NULL. */
-struct karena_run *karena_mheap_take_surplus(struct karena_heap *heap, bool all)
-{
-	return take_surplus(heap, all ? 0 : trim_target(heap));
-}
-
-static bool trim_step(struct karena_heap *heap, unsigned long keep)
-{
-	struct karena_run *run;
-
-	mutex_lock(&heap->reap_lock);
-	run = take_surplus(heap, keep);
-	if (run)
-		heap->backing->release(heap, run);
-	mutex_unlock(&heap->reap_lock);
-	return run;
-}
-
-/*
- * Gives memory of free runs back, from the top, until @keep pages are left.  With
- * the mutex, what the worker was about to give back is back when this returns.
- */
-void karena_mheap_trim(struct karena_heap *heap, unsigned long keep)
-{
-	while (trim_step(heap, keep))
-		cond_resched();
-}
-
-void karena_mheap_trim_work(struct work_struct *work)
-{
-	struct karena_heap *heap = container_of(work, struct karena_heap, trim_work);
-
-	karena_large_reap(heap);
-	if (!heap->backing->by_program)
-		karena_mheap_trim(heap, trim_target(heap));
+	karena_scavenge_look(heap, npages);
 }

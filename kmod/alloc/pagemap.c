@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * From a page to its span, in O(1) and without a lock: two levels of tables, as
- * Go's heapArena map.  A leaf covers 4 MiB; once there it stays as long as the
- * map does, so that a reader needs no more than an address dependency.
+ * Go's heapArena map.  A leaf covers 4 MiB; once there it stays as long as anybody
+ * has one of its pages, and then goes by RCU, so that a reader needs no more than an
+ * address dependency, and RCU if it does not know that somebody has the page.
  *
  * Kernel heaps share one map of the linear mapping (a page belongs to one span
  * of one heap); a user heap has its own, of its window.
@@ -79,15 +80,66 @@ int karena_pagemap_populate(struct karena_pagemap *map, unsigned long start,
 		if (READ_ONCE(map->leaf[i]))
 			continue;
 		leaf = new_leaf(map, gfp);
-		if (!leaf)
+		if (!leaf) {
+			atomic_long_add(made, &map->nr_leaves);
 			return -ENOMEM;
+		}
 		/* Full barrier; readers depend on the address they loaded. */
 		if (cmpxchg(&map->leaf[i], NULL, leaf))
 			free_leaf(map, leaf);
 		else
 			made++;
 	}
+	atomic_long_add(made, &map->nr_leaves);
 	return made;
+}
+
+/* A leaf that nobody can find any more. */
+struct dead_leaf {
+	struct rcu_head rcu;
+	struct karena_leaf *leaf;
+	size_t bytes;
+};
+
+static void bury(struct rcu_head *rcu)
+{
+	struct dead_leaf *dead = container_of(rcu, struct dead_leaf, rcu);
+
+	free_pages_exact(dead->leaf, dead->bytes);
+	kfree(dead);
+}
+
+/* Takes off a leaf whose pages nobody has, nor can get meanwhile; it is the caller's. */
+struct karena_leaf *karena_pagemap_cut(struct karena_pagemap *map, unsigned long index)
+{
+	struct karena_leaf *leaf = map->leaf[index];
+
+	/* Who has looked before is under RCU. */
+	WRITE_ONCE(map->leaf[index], NULL);
+	atomic_long_dec(&map->nr_leaves);
+	return leaf;
+}
+
+/* Frees one that was taken off, when nobody looks at it any more.  May sleep. */
+void karena_leaf_delete(struct karena_pagemap *map, struct karena_leaf *leaf)
+{
+	struct dead_leaf *dead = kmalloc(sizeof(*dead), GFP_KERNEL | __GFP_NOWARN);
+
+	if (!dead) {
+		synchronize_rcu();
+		free_leaf(map, leaf);
+		return;
+	}
+	dead->leaf = leaf;
+	dead->bytes = karena_leaf_bytes(map);
+	call_rcu(&dead->rcu, bury);
+}
+
+/* Memory that a map takes, all together. */
+size_t karena_pagemap_bytes(struct karena_pagemap *map)
+{
+	return struct_size(map, leaf, map->npages / KARENA_LEAF_PAGES) +
+	       atomic_long_read(&map->nr_leaves) * karena_leaf_bytes(map);
 }
 
 /* What a marker finds in the entries of a span's pages, but for which of them it is. */

@@ -48,6 +48,8 @@ enum karena_plant {
 	/* Appended, as tests know them by number. */
 	KARENA_PLANT_WEAK_UNSHADED,	/* who asks for an object does not keep it */
 	KARENA_PLANT_WEAK_KEPT,		/* weak references to what is gone */
+	KARENA_PLANT_SHRINK_UNMAPPED,	/* what it gives back stays where it is mapped */
+	KARENA_PLANT_DENSE_SCAVENGED,	/* what is free in a dense chunk goes as well */
 };
 
 enum karena_point {

@@ -151,7 +151,9 @@ void karena_reclaim(struct karena_heap *heap)
 	karena_depots_drain(heap);
 	karena_large_reap(heap);
 	if (!heap->backing->by_program)
-		karena_mheap_trim(heap, 0);
+		karena_scavenge_now(heap, 0);
+	if (heap->backing->forget)
+		heap->backing->forget(heap);
 	memalloc_noio_restore(noio);
 }
 

@@ -152,11 +152,28 @@ struct karena_run *karena_runs_take(struct karena_runs *runs, unsigned long n,
 
 KARENA_EXPORT_TEST(karena_runs_take);
 
-/* Takes up to @max pages from the top, in the same way; @spare may be NULL. */
-struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long max,
-					 struct karena_run *spare)
+/* The last of the runs that begin below a page; NULL if none does. */
+struct karena_run *karena_runs_last(struct karena_runs *runs, unsigned long below)
 {
-	struct karena_run *run = run_of(rb_last(&runs->root));
+	struct rb_node *node = runs->root.rb_node;
+	struct karena_run *last = NULL;
+
+	while (node) {
+		if (run_of(node)->start >= below) {
+			node = node->rb_left;
+			continue;
+		}
+		last = run_of(node);
+		node = node->rb_right;
+	}
+	return last;
+}
+
+/* Takes up to @max pages from its end, in the same way; @spare may be NULL. */
+struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long below,
+					 unsigned long max, struct karena_run *spare)
+{
+	struct karena_run *run = karena_runs_last(runs, below);
 
 	if (!run)
 		return NULL;

@@ -15,6 +15,8 @@
 #include <linux/rcupdate.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 
 #ifndef KARENA_HAVE_SYSTEM_DFL_WQ		/* 6.18: a new name */
 #define system_dfl_wq system_unbound_wq
@@ -46,6 +48,44 @@ static inline int karena_folio_mapcount(struct folio *folio)
 #define struct_size_t(type, member, count) \
 	struct_size((type *)NULL, member, count)
 #endif
+
+/* A shrinker that is at work from here on; NULL without memory. */
+typedef unsigned long karena_shrink_t(struct shrinker *shrinker, struct shrink_control *sc);
+
+static inline struct shrinker *karena_shrinker_new(const char *name, karena_shrink_t *count,
+						   karena_shrink_t *scan)
+{
+#ifdef KARENA_HAVE_SHRINKER_ALLOC		/* 6.7 */
+	struct shrinker *shrinker = shrinker_alloc(0, "%s", name);
+#else
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+#ifdef KARENA_HAVE_SHRINKER_ALLOC
+	shrinker_register(shrinker);
+#else
+	if (register_shrinker(shrinker, "%s", name)) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void karena_shrinker_delete(struct shrinker *shrinker)
+{
+#ifdef KARENA_HAVE_SHRINKER_ALLOC
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
+}
 
 /*
  * Write-protection of a page that is locked, at once; or of some pages, locked or

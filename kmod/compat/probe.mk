@@ -14,6 +14,7 @@ ccflags-y += $(call karena-probe, mm.h, static inline int folio_mapcount, \
 	KARENA_HAVE_FOLIO_MAPCOUNT)
 ccflags-y += $(call karena-probe, mm.h, struct vm_area_struct **vmas, KARENA_HAVE_GUP_VMAS)
 ccflags-y += $(call karena-probe, leafops.h, pte_is_marker, KARENA_HAVE_LEAFOPS)
+ccflags-y += $(call karena-probe, shrinker.h, shrinker_alloc, KARENA_HAVE_SHRINKER_ALLOC)
 ccflags-y += $(call karena-probe, workqueue.h, system_dfl_wq, KARENA_HAVE_SYSTEM_DFL_WQ)
 ccflags-y += $(call karena-probe, module.h, \
 	MODULE_INFO$(karena-open)import_ns$(karena-comma) ns$(karena-close), \

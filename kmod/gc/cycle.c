@@ -352,7 +352,7 @@ static void end(struct karena_gc *gc)
 	gc->stats.marked_objects += gc->marked.objects;
 	gc->stats.marked_bytes += marked;
 	spin_unlock(&gc->stats_lock);
-	queue_work(system_dfl_wq, &heap->trim_work);
+	karena_reap_want(heap);
 }
 
 static void count_cycle(struct karena_gc *gc, const struct karena_cycle *cycle)

@@ -13,6 +13,7 @@
  *	pacer     when a cycle begins, and who works for it
  *	cycle     snapshot, mark, sweep: all of it together
  *	verify    a second, simple marking that checks the first
+ *	pressure  when memory is short
  */
 #ifndef _KARENA_GC_H
 #define _KARENA_GC_H
@@ -249,6 +250,7 @@ void karena_pacer_begin(struct karena_gc *gc);
 void karena_pacer_end(struct karena_gc *gc, u64 marked);
 void karena_limiter_count(struct karena_gc *gc, u64 ns);
 void karena_pacer_hold(struct karena_gc *gc);
+bool karena_pacer_has_garbage(struct karena_gc *gc);
 void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp);
 
 /* params.c */
@@ -268,5 +270,10 @@ void karena_gc_trace(struct karena_gc *gc, const struct karena_cycle *cycle);
 
 /* verify.c */
 u64 karena_verify(struct karena_gc *gc);
+
+/* pressure.c */
+unsigned long karena_shrink(gfp_t gfp, unsigned long most);
+int karena_pressure_init(void);
+void karena_pressure_exit(void);
 
 #endif /* _KARENA_GC_H */

@@ -104,6 +104,7 @@ int karena_gc_init(struct karena_heap *heap)
 		free_parts(gc);
 		return err;
 	}
+	heap->soft_limit = gc->params.mem_limit;
 	karena_pacer_set(gc);
 	/* Programs have another barrier, and may not have code patched at will. */
 	if (!heap->user)

@@ -29,15 +29,30 @@ static u64 used_bytes(struct karena_gc *gc)
 	return max_t(s64, atomic64_read(&gc->heap->used), 0);
 }
 
-/* The memory limit is one of held memory; what is not in objects counts as well. */
+/*
+ * What the heap is to hold at most: its own limit; of that of the module its share, as it
+ * is just now; and what its control group has left, but for an eighth.
+ */
+static u64 limit_of(struct karena_heap *heap, u64 held)
+{
+	u64 own = READ_ONCE(heap->soft_limit), limit = own ? own : U64_MAX;
+	u64 all = karena_all_limit(), sum = max(karena_all_held(), held);
+	u64 room = karena_group_room(heap);
+
+	if (all && sum > all)
+		limit = min(limit, mul_u64_u64_div_u64(all, held, sum));
+	if (room != U64_MAX)
+		limit = min(limit, held + room - room / 8);
+	return limit;
+}
+
+/* A memory limit is one of held memory; what is not in objects counts as well. */
 static u64 limited(struct karena_gc *gc, u64 goal)
 {
 	u64 held = (u64)atomic_long_read(&gc->heap->held) << KARENA_PAGE_SHIFT;
-	u64 overhead = held - min(held, used_bytes(gc));
+	u64 overhead = held - min(held, used_bytes(gc)), limit = limit_of(gc->heap, held);
 
-	if (!gc->params.mem_limit)
-		return goal;
-	return min(goal, gc->params.mem_limit - min(overhead, gc->params.mem_limit));
+	return min(goal, limit == U64_MAX ? limit : limit - min(overhead, limit));
 }
 
 static u64 goal_of(struct karena_gc *gc)
@@ -105,6 +120,16 @@ void karena_limiter_count(struct karena_gc *gc, u64 ns)
 		WRITE_ONCE(gc->limited, false);
 }
 
+/* Whether a cycle that nobody would begin yet is likely to find some. */
+bool karena_pacer_has_garbage(struct karena_gc *gc)
+{
+	u64 live = READ_ONCE(gc->live_bytes);
+
+	return READ_ONCE(gc->heap->head.phase) == KARENA_IDLE &&
+	       READ_ONCE(gc->params.percent) >= 0 &&
+	       used_bytes(gc) > live + live / 8 + LEAST_HEADROOM;
+}
+
 /* Takes what is there from the credit; what is left to do. */
 static u64 take_credit(struct karena_gc *gc, u64 debt)
 {
@@ -149,6 +174,14 @@ void karena_pacer_hold(struct karena_gc *gc)
 	wait_event_killable_timeout(gc->done_wait, !is_ahead(gc), HOLD);
 }
 
+/* Whether memory is: the trigger may be from before that. */
+static bool is_short(struct karena_heap *heap)
+{
+	u64 held = (u64)atomic_long_read(&heap->held) << KARENA_PAGE_SHIFT;
+
+	return karena_over(heap) || karena_group_room(heap) < held / 8;
+}
+
 /* So many bytes have just left the spans. */
 void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp)
 {
@@ -158,6 +191,8 @@ void karena_pacer_refill(struct karena_heap *heap, size_t bytes, gfp_t gfp)
 
 	if (phase == KARENA_IDLE && used_bytes(gc) >= READ_ONCE(gc->trigger))
 		karena_cycle_want(gc);
+	else if (phase == KARENA_IDLE && is_short(heap) && karena_pacer_has_garbage(gc))
+		karena_collect(heap, false);
 	if (!gfpflags_allow_blocking(gfp) || phase == KARENA_IDLE)
 		return;
 	/* Not before the snapshot: gc/cycle.c. */

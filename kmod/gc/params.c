@@ -110,6 +110,8 @@ int karena_gc_set(struct karena_heap *heap, const struct karena_gc_params *param
 	if (mutex_lock_killable(&gc->cycle_lock))
 		return -EINTR;
 	gc->params = *params;
+	WRITE_ONCE(heap->soft_limit, params->mem_limit);
+	karena_over_look(heap);
 	karena_pacer_set(gc);
 	mutex_unlock(&gc->cycle_lock);
 	if (params->period_ms)

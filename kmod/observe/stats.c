@@ -80,27 +80,34 @@ static unsigned int large_class(struct karena_heap *heap, struct karena_class_st
 	return stat->allocs != 0;
 }
 
-/* Numbers of one span class, 0 for large objects; 0 if the heap has never used it. */
-unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
-				struct karena_class_stat *stat)
+/* Numbers of a central. */
+void karena_stats_central(struct karena_central *central, struct karena_class_stat *stat)
 {
-	struct karena_central *central = central_at(heap, spc);
 	struct tally t = {};
 
-	if (!spc)
-		return large_class(heap, stat);
-	if (!central)
-		return 0;
 	tally_central(central, &t);
 	*stat = (struct karena_class_stat) {
 		.object_size = central->size,
-		.noscan = spc == KARENA_SPC_TINY || spc & 1,
+		.noscan = central->spc == KARENA_SPC_TINY || central->spc & 1,
 		.spans = t.spans,
 		.live_objects = t.live,
 		.free_objects = t.nr_free,
 		.cached_objects = t.cached,
 		.allocs = t.allocs,
 	};
+}
+
+/* Numbers of one span class, 0 for large objects; 0 if the heap has never used it. */
+unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
+				struct karena_class_stat *stat)
+{
+	struct karena_central *central = central_at(heap, spc);
+
+	if (!spc)
+		return large_class(heap, stat);
+	if (!central)
+		return 0;
+	karena_stats_central(central, stat);
 	return 1;
 }
 

@@ -67,7 +67,7 @@ static int take_bare_run(struct karena_uheap *uh, const struct karena_run *run)
 	struct karena_run *rest;
 
 	spin_lock_irq(&uh->heap.lock);
-	rest = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL);
+	rest = karena_runs_take_last(&uh->bare, ULONG_MAX, ULONG_MAX, NULL);
 	spin_unlock_irq(&uh->heap.lock);
 	return rest ? cut_out(uh, rest, run) : -ENOMEM;
 }

@@ -43,10 +43,15 @@ static atomic_long_t *word_of(struct karena_uheap *uh, unsigned long page)
 
 bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page)
 {
-	const unsigned long *word = karena_pagemap_memory(uh->heap.map, page);
+	const unsigned long *word;
+	bool shared;
 
+	rcu_read_lock();
+	word = karena_pagemap_memory(uh->heap.map, page);
 	/* Set while everything stands, cleared with its machine pages locked. */
-	return word && READ_ONCE(*word) & SHARED;
+	shared = word && READ_ONCE(*word) & SHARED;
+	rcu_read_unlock();
+	return shared;
 }
 
 static struct page *first_of(unsigned long word)
@@ -130,11 +135,12 @@ static struct page *new_pages(gfp_t gfp)
 /* The machine pages of one that is shared, each with a reference; or NULL. */
 static struct page *get_shared(struct karena_uheap *uh, unsigned long page)
 {
-	atomic_long_t *word = word_of(uh, page);
 	struct page *first = NULL;
+	atomic_long_t *word;
 	unsigned long old;
 
 	spin_lock_irq(&uh->heap.lock);
+	word = word_of(uh, page);
 	old = word ? atomic_long_read(word) : 0;
 	if (old & SHARED) {
 		first = first_of(old);

@@ -45,6 +45,9 @@ union karena_arg {
 	struct karena_clone clone;
 	struct karena_weak_cell weak;
 	struct karena_cleanup_call cleanup;
+	struct karena_reclaim reclaim;
+	struct karena_memory memory;
+	struct karena_explain explain;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -57,7 +60,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
-			    KARENA_FEAT_SPECIALS,
+			    KARENA_FEAT_SPECIALS | KARENA_FEAT_RETURN,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -178,7 +181,11 @@ static int do_alloc(struct file *file, union karena_arg *arg, void __user *uarg)
 
 static int do_free(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_free(karena_file_heap(file), &arg->free);
+	struct karena_uheap *uh = karena_file_heap(file);
+	int err = karena_do_free(uh, &arg->free);
+
+	karena_scavenge_settle(&uh->heap);
+	return err;
 }
 
 static int do_fill(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -188,7 +195,11 @@ static int do_fill(struct file *file, union karena_arg *arg, void __user *uarg)
 
 static int do_flush(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_flush(karena_file_heap(file), &arg->flush);
+	struct karena_uheap *uh = karena_file_heap(file);
+	int err = karena_do_flush(uh, &arg->flush);
+
+	karena_scavenge_settle(&uh->heap);
+	return err;
 }
 
 static int do_usable(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -320,7 +331,50 @@ static int do_class_stats(struct file *file, union karena_arg *arg, void __user 
 
 static int do_collect(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_collect(karena_file_heap(file), &arg->collect);
+	struct karena_uheap *uh = karena_file_heap(file);
+	int err = karena_do_collect(uh, &arg->collect);
+
+	karena_scavenge_settle(&uh->heap);
+	return err;
+}
+
+static int do_reclaim(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap = named_heap(file, arg->reclaim.id, false);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_reclaim(heap, &arg->reclaim);
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_memory(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap;
+	int err;
+
+	if (arg->memory.flags & KARENA_MEMORY_SET && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	heap = named_heap(file, arg->memory.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_memory(heap, &arg->memory);
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_explain(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap = named_heap(file, arg->explain.id, false);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_explain(heap, &arg->explain);
+	karena_heap_put(heap);
+	return err;
 }
 
 static int do_step(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -420,6 +474,9 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_WEAK)] = { do_weak, KARENA_IOC_WEAK, CHANGES },
 	[_IOC_NR(KARENA_IOC_WEAK_GET)] = { do_weak_get, KARENA_IOC_WEAK_GET, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_CLEANUP)] = { do_cleanup, KARENA_IOC_CLEANUP, CHANGES },
+	[_IOC_NR(KARENA_IOC_RECLAIM)] = { do_reclaim, KARENA_IOC_RECLAIM, NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_MEMORY)] = { do_memory, KARENA_IOC_MEMORY, 0 },
+	[_IOC_NR(KARENA_IOC_EXPLAIN)] = { do_explain, KARENA_IOC_EXPLAIN, 0 },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

@@ -450,6 +450,29 @@ void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *inf
 	}
 }
 
+static unsigned int class_of(unsigned int number)
+{
+	if (is_large(number))
+		return 0;
+	return number - 1 == KARENA_SPC_TINY ? KARENA_TINY_CLASS : (number - 1) / 2;
+}
+
+/* The same for what karena_explain_heap() says of size classes. */
+void karena_magazines_explain(struct karena_uheap *uh, struct karena_explain_class *classes)
+{
+	struct karena_explain_class *class;
+	unsigned int number;
+	u64 bytes;
+
+	for (number = 1; number < KARENA_NR_MAGAZINES; number++) {
+		class = &classes[class_of(number)];
+		bytes = count_all(uh, number, U64_MAX) * bytes_of(number);
+		bytes = min(bytes, class->live_bytes);
+		class->live_bytes -= bytes;
+		class->cached_bytes += bytes;
+	}
+}
+
 static long drain_here(void *arg)
 {
 	unsigned int number;
@@ -623,6 +646,7 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 	}
 	if (!make_pages(uh, raw_smp_processor_id(), req->magazine))
 		return -ENOMEM;
+	karena_admit(uh);
 	if (uh->heap.gc)
 		karena_pacer_hold(uh->heap.gc);
 	return fill(uh, central, req, ureq, max(widen(uh, req->magazine) / 2, 1u));

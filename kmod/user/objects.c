@@ -174,6 +174,7 @@ int karena_do_alloc(struct karena_uheap *uh, struct karena_alloc *req)
 				       __GFP_RETRY_MAYFAIL);
 	if (!addrs)
 		return -ENOMEM;
+	karena_admit(uh);
 	err = alloc_and_tell(uh, type, req, addrs);
 	if (addrs != &one)
 		kvfree(addrs);

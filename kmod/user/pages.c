@@ -414,6 +414,9 @@ static void walk_leaf(struct karena_uheap *uh, unsigned long leaf, written_fn *f
 	clear_bit(leaf, uh->written_leaves);
 	/* As above. */
 	smp_mb__after_atomic();
+	/* None goes from before a cycle begins: karena_window_forget(). */
+	if (!READ_ONCE(uh->heap.map->leaf[leaf]))
+		return;
 	parts = READ_ONCE(uh->written[leaf]);
 	for_each_set_bit(part, &parts, BITS_PER_LONG)
 		left |= walk_part(uh, leaf * BITS_PER_LONG + part, fn, arg);

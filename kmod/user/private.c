@@ -84,10 +84,17 @@ static int private_publish(struct karena_heap *heap, struct karena_run *run, u16
 	return karena_control_publish(heap, run, number ?: value);
 }
 
+static void private_drain(struct karena_heap *heap)
+{
+	karena_magazines_drain(to_uheap(heap));
+}
+
 const struct karena_backing karena_private_backing = {
 	.by_program = true,
 	.grow = private_grow,
 	.release = private_release,
+	.forget = karena_window_forget,
+	.drain = private_drain,
 	.publish = private_publish,
 	.clear = private_clear,
 	.wipe = private_clear,
@@ -146,7 +153,7 @@ static void tell_leaving(struct karena_uheap *uh, struct karena_release *req)
 	req->length = 0;
 	if (uh->leaving)
 		return;
-	uh->leaving = karena_mheap_take_surplus(&uh->heap, req->flags & KARENA_RELEASE_ALL);
+	uh->leaving = karena_scavenge_take(&uh->heap, req->flags & KARENA_RELEASE_ALL);
 	if (!uh->leaving)
 		return;
 	karena_mheap_uncharge(&uh->heap, uh->leaving->npages);

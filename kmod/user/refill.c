@@ -140,5 +140,6 @@ int karena_do_refill(struct karena_uheap *uh, struct karena_refill *req,
 	if (!type)
 		return -EINVAL;
 	central = karena_type_central(type, type->element, GFP_KERNEL);
+	karena_admit(uh);
 	return central ? refill(uh, central, req, ureq) : -ENOMEM;
 }

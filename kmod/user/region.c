@@ -52,6 +52,18 @@ uncharge:
 	return page;
 }
 
+/* Memory that it takes. */
+size_t karena_region_bytes(struct karena_region *region)
+{
+	struct page *page;
+	size_t bytes = 0;
+	unsigned long i;
+
+	xa_for_each(&region->pages, i, page)
+		bytes += PAGE_SIZE;
+	return bytes;
+}
+
 void karena_region_destroy(struct karena_uheap *uh, struct karena_region *region)
 {
 	struct page *page;

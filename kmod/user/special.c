@@ -271,8 +271,13 @@ __poll_t karena_poll(struct file *file, poll_table *wait)
 {
 	struct karena_uheap *uh = karena_file_heap(file);
 
-	if (!uh || !uh->heap.gc)
+	__poll_t mask;
+
+	if (!uh)
 		return EPOLLERR;
+	mask = karena_over_poll(uh, file, wait);
+	if (!uh->heap.gc)
+		return mask;
 	poll_wait(file, &uh->heap.gc->specials.wait, wait);
-	return READ_ONCE(uh->heap.gc->specials.nr_due) ? EPOLLIN | EPOLLRDNORM : 0;
+	return mask | (READ_ONCE(uh->heap.gc->specials.nr_due) ? EPOLLIN | EPOLLRDNORM : 0);
 }

@@ -11,6 +11,7 @@
  *	refill    objects that a thread takes together and hands out one by one
  *	magazine  objects that all threads of a CPU have together
  *	private   heaps whose memory is the program's
+ *	memory    what a heap holds: limits, and calls
  *	cow       pages that a heap and its clone have together
  *	clone     a heap with the same objects as another one
  *	collect   the snapshot: all of it together; calls
@@ -190,6 +191,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 int karena_uheap_charge_meta(struct karena_uheap *uh, size_t bytes);
 void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes);
 bool karena_in_window(struct karena_uheap *uh, u64 *addr);
+void karena_window_forget(struct karena_heap *heap);
 int karena_window_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp);
 struct karena_run *karena_bare_take(struct karena_uheap *uh, unsigned long n, gfp_t gfp);
 void karena_bare_put(struct karena_uheap *uh, struct karena_run *run);
@@ -203,6 +205,7 @@ void karena_region_init(struct karena_region *region, unsigned long size,
 void *karena_region_find(struct karena_region *region, pgoff_t pgoff);
 struct page *karena_region_page(struct karena_uheap *uh, struct karena_region *region,
 				pgoff_t pgoff);
+size_t karena_region_bytes(struct karena_region *region);
 void karena_region_destroy(struct karena_uheap *uh, struct karena_region *region);
 
 /* control.c */
@@ -219,11 +222,19 @@ unsigned int karena_magazine_of_pages(unsigned long npages);
 void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *info);
 void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
 			    struct karena_class_stat *stat);
+void karena_magazines_explain(struct karena_uheap *uh, struct karena_explain_class *classes);
 long karena_magazines_drain(struct karena_uheap *uh);
 void karena_magazines_visit(struct karena_uheap *uh, karena_visit_t *visit, void *arg);
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq);
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
+
+/* memory.c */
+int karena_do_reclaim(struct karena_heap *heap, struct karena_reclaim *req);
+int karena_do_memory(struct karena_heap *heap, struct karena_memory *req);
+int karena_do_explain(struct karena_heap *heap, struct karena_explain *req);
+void karena_admit(struct karena_uheap *uh);
+__poll_t karena_over_poll(struct karena_uheap *uh, struct file *file, poll_table *wait);
 
 /* cow.c */
 bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page);

@@ -127,6 +127,12 @@ void karena_uheap_uncharge_meta(struct karena_uheap *uh, size_t bytes)
 	karena_user_uncharge(uh->user, npages);
 }
 
+/* What a leaf is charged as: it goes on its own. */
+static size_t leaf_charge(struct karena_uheap *uh)
+{
+	return round_up(karena_leaf_bytes(uh->heap.map), KARENA_PAGE_SIZE);
+}
+
 /* What is known of pages; 0 or an errno. */
 int karena_window_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
 {
@@ -134,7 +140,50 @@ int karena_window_map(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp
 
 	if (made <= 0)
 		return made;
-	return karena_uheap_charge_meta(uh, made * karena_leaf_bytes(uh->heap.map));
+	return karena_uheap_charge_meta(uh, made * leaf_charge(uh));
+}
+
+/* Whether nobody has a page of a leaf, or can get one with the heap's lock held. */
+static bool is_bare(struct karena_uheap *uh, unsigned long leaf)
+{
+	unsigned long first = leaf << KARENA_LEAF_SHIFT;
+	const struct karena_run *run = karena_runs_last(&uh->bare, first + 1);
+
+	return run && run->start + run->npages >= first + KARENA_LEAF_PAGES;
+}
+
+/*
+ * What is known of the pages of a leaf goes, if nobody has one.  Not while a cycle looks at
+ * what it likes: keep is set before the lock is taken once, karena_keep_begin().
+ */
+static void forget_leaf(struct karena_uheap *uh, unsigned long index)
+{
+	struct karena_heap *heap = &uh->heap;
+	struct karena_leaf *leaf = NULL;
+
+	mutex_lock(&heap->reap_lock);
+	spin_lock_irq(&heap->lock);
+	if (!READ_ONCE(heap->keep) && is_bare(uh, index))
+		leaf = karena_pagemap_cut(heap->map, index);
+	spin_unlock_irq(&heap->lock);
+	mutex_unlock(&heap->reap_lock);
+	if (!leaf)
+		return;
+	karena_leaf_delete(heap->map, leaf);
+	karena_uheap_uncharge_meta(uh, leaf_charge(uh));
+}
+
+void karena_window_forget(struct karena_heap *heap)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	unsigned long leaf;
+
+	for (leaf = 0; leaf < heap->map->npages >> KARENA_LEAF_SHIFT; leaf++) {
+		if (!READ_ONCE(heap->map->leaf[leaf]))
+			continue;
+		forget_leaf(uh, leaf);
+		cond_resched();
+	}
 }
 
 static int populate(struct karena_uheap *uh, struct karena_run *run, gfp_t gfp)
@@ -213,6 +262,72 @@ static void window_release(struct karena_heap *heap, struct karena_run *run)
 	karena_mheap_uncharge(heap, npages);
 }
 
+/*
+ * The machine page at @pgoff, locked and with a reference more, if that can be had without
+ * waiting.  No fault maps it then, and no copy takes its place (cow.c).
+ */
+static struct folio *try_lock(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	struct page *page = karena_window_page(uh, pgoff);
+	struct folio *folio;
+
+	if (!page)
+		return NULL;
+	folio = page_folio(page);
+	if (!folio_trylock(folio))
+		goto put;
+	if (karena_window_has(uh, pgoff, page))
+		return folio;
+	folio_unlock(folio);
+put:
+	folio_put(folio);
+	return NULL;
+}
+
+static void unlock_all(struct folio **folios, unsigned int nr)
+{
+	while (nr--) {
+		folio_unlock(folios[nr]);
+		folio_put(folios[nr]);
+	}
+}
+
+static bool window_try_release(struct karena_heap *heap, struct karena_run *run)
+{
+	struct karena_uheap *uh = to_uheap(heap);
+	pgoff_t first = run->start * KARENA_SUBPAGES;
+	struct folio *folios[KARENA_SUBPAGES];
+	unsigned int sub;
+
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++) {
+		folios[sub] = try_lock(uh, first + sub);
+		if (!folios[sub]) {
+			unlock_all(folios, sub);
+			return false;
+		}
+	}
+	spin_lock_irq(&heap->lock);
+	WRITE_ONCE(*karena_pagemap_memory(heap->map, run->start), 0);
+	spin_unlock_irq(&heap->lock);
+	for (sub = 0; sub < KARENA_SUBPAGES; sub++) {
+		if (folio_mapped(folios[sub]) && !karena_is_planted(KARENA_PLANT_SHRINK_UNMAPPED))
+			unmap_mapping_range(uh->inode->i_mapping,
+					    (loff_t)(first + sub) << PAGE_SHIFT, PAGE_SIZE, 1);
+		folios[sub]->mapping = NULL;
+		/* The heap's own. */
+		folio_put(folios[sub]);
+	}
+	unlock_all(folios, KARENA_SUBPAGES);
+	karena_bare_put(uh, run);
+	karena_mheap_uncharge(heap, 1);
+	return true;
+}
+
+static void window_drain(struct karena_heap *heap)
+{
+	karena_magazines_drain(to_uheap(heap));
+}
+
 static unsigned long page_at(const struct karena_heap *heap, unsigned long addr)
 {
 	return (addr - heap->base) >> KARENA_PAGE_SHIFT;
@@ -286,7 +401,7 @@ static void uheap_free(struct karena_uheap *uh)
 	struct karena_run *run;
 
 	put_place(uh->place);
-	while ((run = karena_runs_take_last(&uh->bare, ULONG_MAX, NULL)))
+	while ((run = karena_runs_take_last(&uh->bare, ULONG_MAX, ULONG_MAX, NULL)))
 		karena_run_delete(run);
 	karena_run_delete(uh->leaving);
 	karena_collect_exit(uh);
@@ -316,6 +431,9 @@ void karena_window_destroy(struct karena_heap *heap)
 static const struct karena_backing window_backing = {
 	.grow = window_grow,
 	.release = window_release,
+	.try_release = window_try_release,
+	.forget = karena_window_forget,
+	.drain = window_drain,
 	.publish = window_publish,
 	.clear = window_clear,
 	.wipe = window_wipe,
@@ -359,9 +477,13 @@ struct page *karena_window_page(struct karena_uheap *uh, pgoff_t pgoff)
 /* Whether a machine page, which is locked, is still that of the window at @pgoff. */
 bool karena_window_has(struct karena_uheap *uh, pgoff_t pgoff, const struct page *page)
 {
-	const unsigned long *memory = karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES);
-	unsigned long at = karena_memory_of(READ_ONCE(*memory));
+	const unsigned long *memory;
+	unsigned long at;
 
+	rcu_read_lock();
+	memory = karena_pagemap_memory(uh->heap.map, pgoff / KARENA_SUBPAGES);
+	at = memory ? karena_memory_of(READ_ONCE(*memory)) : 0;
+	rcu_read_unlock();
 	return at && virt_to_page((void *)at) + pgoff % KARENA_SUBPAGES == page;
 }
 

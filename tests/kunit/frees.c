@@ -144,7 +144,7 @@ static void twice_large(struct kunit *test)
 		expect_refused(test, heap, object.addr + sizes[i] - 1, KARENA_REJECT_INTERIOR);
 		expect_freed(test, heap, &object);
 		/* Nothing is there any more once the worker is done. */
-		flush_work(&heap->trim_work);
+		flush_work(&heap->reap_work);
 		expect_refused(test, heap, object.addr, KARENA_REJECT_NOT_OBJECT);
 		expect_refused(test, heap, object.addr + 8, KARENA_REJECT_NOT_OBJECT);
 	}

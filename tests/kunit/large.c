@@ -38,7 +38,7 @@ static void sizes_are_served(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, karena_usable_size(heap, object.addr + 8), 0);
 		kt_expect_live(test, heap, 1);
 		KUNIT_EXPECT_TRUE(test, karena_free(heap, object.addr));
-		flush_work(&heap->trim_work);
+		flush_work(&heap->reap_work);
 		KUNIT_EXPECT_EQ(test, karena_usable_size(heap, object.addr), 0);
 	}
 	kt_expect_empty(test, heap);

@@ -78,7 +78,7 @@ void kt_put_heap(struct kunit *test, struct karena_heap *heap)
 
 void kt_info(struct karena_heap *heap, struct karena_heap_info *info)
 {
-	flush_work(&heap->trim_work);
+	flush_work(&heap->reap_work);
 	memset(info, 0, sizeof(*info));
 	karena_stats_heap(heap, info);
 }

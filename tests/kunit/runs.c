@@ -47,14 +47,17 @@ static unsigned int first_fit(const unsigned long *free, unsigned int n)
 	return PAGES;
 }
 
-/* Start of the last run and its length. */
-static unsigned int last_run(const unsigned long *free, unsigned int *n)
+/* Start of the last run that begins below a page and its length; PAGES if there is none. */
+static unsigned int last_run(const unsigned long *free, unsigned int below, unsigned int *n)
 {
-	unsigned int end = find_last_bit(free, PAGES) + 1, start;
+	unsigned int start = PAGES, next, end;
 
-	for (start = end; start && test_bit(start - 1, free); start--)
-		;
-	*n = end - start;
+	for (next = find_next_bit(free, PAGES, 0); next < below && next < PAGES;
+	     next = find_next_bit(free, PAGES, end)) {
+		end = find_next_zero_bit(free, PAGES, next);
+		start = next;
+		*n = end - start;
+	}
 	return start;
 }
 
@@ -106,7 +109,7 @@ static void model_exit(struct model *m)
 
 	while (m->nr_taken)
 		karena_run_delete(m->taken[--m->nr_taken]);
-	while ((run = karena_runs_take_last(&m->runs, PAGES, NULL)))
+	while ((run = karena_runs_take_last(&m->runs, PAGES, PAGES, NULL)))
 		karena_run_delete(run);
 	karena_run_delete(m->spare);
 }
@@ -138,10 +141,11 @@ static bool step_take(struct model *m)
 static bool step_take_last(struct model *m)
 {
 	struct karena_run *spare = kt_below(&m->rnd, 4) ? m->spare : NULL, *run;
-	unsigned int max = 1 + kt_below(&m->rnd, MAX_TAKE), n, start;
+	unsigned int max = 1 + kt_below(&m->rnd, MAX_TAKE), n = 0, start;
+	unsigned int below = kt_below(&m->rnd, 2) ? PAGES : kt_below(&m->rnd, PAGES);
 
-	start = bitmap_empty(m->free, PAGES) ? PAGES : last_run(m->free, &n);
-	run = karena_runs_take_last(&m->runs, max, spare);
+	start = last_run(m->free, below, &n);
+	run = karena_runs_take_last(&m->runs, below, max, spare);
 	if (start == PAGES)
 		return !run;
 	if (spare && n > max) {
@@ -254,9 +258,10 @@ static void nothing_from_nothing(struct kunit *test)
 	struct model *m = new_model(test);
 
 	KUNIT_EXPECT_NULL(test, karena_runs_take(&m->runs, 1, m->spare));
-	KUNIT_EXPECT_NULL(test, karena_runs_take_last(&m->runs, 1, m->spare));
-	KUNIT_EXPECT_NULL(test, karena_runs_take_last(&m->runs, 1, NULL));
+	KUNIT_EXPECT_NULL(test, karena_runs_take_last(&m->runs, PAGES, 1, m->spare));
+	KUNIT_EXPECT_NULL(test, karena_runs_take_last(&m->runs, PAGES, 1, NULL));
 	give(test, m, 0, 4);
+	KUNIT_EXPECT_NULL(test, karena_runs_take_last(&m->runs, 0, 1, m->spare));
 	KUNIT_EXPECT_NULL(test, karena_runs_take(&m->runs, 5, m->spare));
 	KUNIT_EXPECT_EQ(test, m->runs.npages, 4);
 	model_exit(m);

@@ -102,6 +102,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_SHADE, KARENA_IOC_REFILL, KARENA_IOC_FILL, KARENA_IOC_FLUSH,
 		KARENA_IOC_RELEASE, KARENA_IOC_CLONE, KARENA_IOC_GROW,
 		KARENA_IOC_WEAK, KARENA_IOC_WEAK_GET, KARENA_IOC_CLEANUP,
+		KARENA_IOC_RECLAIM, KARENA_IOC_MEMORY, KARENA_IOC_EXPLAIN,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -127,6 +128,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_grow grow;
 		struct karena_weak_cell weak_cell;
 		struct karena_cleanup_call cleanup_call;
+		struct karena_memory memory;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -174,6 +176,11 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.release = f->told;
 		arg.release.size = sizeof(arg.release);
 		arg.release.flags = rng_below(&f->rng, 2);
+	} else if (cmd == KARENA_IOC_MEMORY) {
+		arg.memory.flags = rng_below(&f->rng, 2);
+		arg.memory.eager = rng_below(&f->rng, 2);
+		arg.memory.policy = rng_below(&f->rng, 3);
+		arg.memory.soft_limit = rng_below(&f->rng, LIMIT);
 	} else if (cmd == KARENA_IOC_GROW) {
 		arg.grow.length = rng_below(&f->rng, LIMIT / KARENA_PAGE_SIZE) * KARENA_PAGE_SIZE;
 	} else if (cmd == KARENA_IOC_WEAK || cmd == KARENA_IOC_WEAK_GET) {

@@ -42,6 +42,9 @@ union arg {
 	struct karena_grow grow;
 	struct karena_weak_cell weak_cell;
 	struct karena_cleanup_call cleanup_call;
+	struct karena_reclaim reclaim;
+	struct karena_memory memory;
+	struct karena_explain explain;
 	char bytes[512];
 };
 
@@ -235,6 +238,26 @@ static void valid_cleanup(union arg *arg)
 	arg->cleanup_call.object = bench.object;
 }
 
+static void valid_reclaim(union arg *arg)
+{
+	arg->reclaim.size = sizeof(arg->reclaim);
+}
+
+static void valid_memory(union arg *arg)
+{
+	arg->memory.size = sizeof(arg->memory);
+	arg->memory.flags = KARENA_MEMORY_SET;
+	arg->memory.policy = KARENA_OVER_WAIT;
+	arg->memory.wait_ms = 1;
+}
+
+static void valid_explain(union arg *arg)
+{
+	arg->explain.size = sizeof(arg->explain);
+	arg->explain.classes = array();
+	arg->explain.count = 4;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -283,6 +306,9 @@ static const struct command {
 	  true },
 	{ "cleanup", KARENA_IOC_CLEANUP, sizeof(struct karena_cleanup_call), valid_cleanup, false,
 	  true },
+	{ "reclaim", KARENA_IOC_RECLAIM, sizeof(struct karena_reclaim), valid_reclaim, true, true },
+	{ "memory", KARENA_IOC_MEMORY, sizeof(struct karena_memory), valid_memory, true, true },
+	{ "explain", KARENA_IOC_EXPLAIN, sizeof(struct karena_explain), valid_explain, true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -526,6 +552,23 @@ static const struct spoilt {
 	  WINDOW + KARENA_PAGE_SIZE },
 	{ "grow: length that overflows", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
 	  -KARENA_PAGE_SIZE },
+	{ "reclaim: unknown flag", KARENA_IOC_RECLAIM, -EINVAL, AT(reclaim, flags), 4, 2 },
+	{ "reclaim: reserved", KARENA_IOC_RECLAIM, -EINVAL, AT(reclaim, reserved), 4, 1 },
+	{ "reclaim: no such heap", KARENA_IOC_RECLAIM, -ENOENT, AT(reclaim, id), 4, UINT32_MAX },
+	{ "memory: unknown flag", KARENA_IOC_MEMORY, -EINVAL, AT(memory, flags), 4, 3 },
+	{ "memory: reserved", KARENA_IOC_MEMORY, -EINVAL, AT(memory, reserved), 4, 1 },
+	{ "memory: no such heap", KARENA_IOC_MEMORY, -ENOENT, AT(memory, id), 4, UINT32_MAX },
+	{ "memory: more than eager", KARENA_IOC_MEMORY, -EINVAL, AT(memory, eager), 4, 2 },
+	{ "memory: unknown policy", KARENA_IOC_MEMORY, -EINVAL, AT(memory, policy), 4, 3 },
+	{ "memory: a wait for nothing", KARENA_IOC_MEMORY, -EINVAL, AT(memory, policy), 4,
+	  KARENA_OVER_FAIL },
+	{ "memory: too long a wait", KARENA_IOC_MEMORY, -EINVAL, AT(memory, wait_ms), 4, 1001 },
+	{ "memory: over is told", KARENA_IOC_MEMORY, -EINVAL, AT(memory, over), 4, 1 },
+	{ "explain: reserved", KARENA_IOC_EXPLAIN, -EINVAL, AT(explain, reserved), 4, 1 },
+	{ "explain: no such heap", KARENA_IOC_EXPLAIN, -ENOENT, AT(explain, id), 4, UINT32_MAX },
+	{ "explain: no array", KARENA_IOC_EXPLAIN, -EFAULT, AT(explain, classes), 8, 0 },
+	{ "explain: array in the kernel", KARENA_IOC_EXPLAIN, -EFAULT, AT(explain, classes), 8,
+	  0xffff888000000000ULL },
 	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
 	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
 	  0xffff888000000000ULL },
@@ -629,7 +672,7 @@ static void run_trouble(const struct command *c, unsigned int trouble)
 /*
  * The argument is in a page that can be read only: the answer has no place.
  * Nothing may be left behind that the caller does not know of, above all no
- * descriptor and no heap.  A free has been carried out by then.
+ * descriptor and no heap.  What was to be freed or given back is by then.
  */
 static void run_unwritable(const struct command *c)
 {
@@ -646,7 +689,7 @@ static void run_unwritable(const struct command *c)
 	check(!mprotect(at, PAGE, PROT_READ));
 	if (!c->answers)
 		check_ret(kioctl(target(c->cmd), c->cmd, at), 0);
-	else if (c->cmd == KARENA_IOC_FREE)
+	else if (c->cmd == KARENA_IOC_FREE || c->cmd == KARENA_IOC_RECLAIM)
 		check_ret(kioctl(target(c->cmd), c->cmd, at), -EFAULT);
 	else
 		refused(target(c->cmd), c->cmd, at, -EFAULT);

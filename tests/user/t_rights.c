@@ -98,6 +98,35 @@ static void lent_may_ask(void)
 	heap_close(&heap);
 }
 
+/* How much memory a heap has may be asked, and no more. */
+static void lent_memory(void)
+{
+	struct karena_memory memory = { .size = sizeof(memory) };
+	struct karena_reclaim reclaim = { .size = sizeof(reclaim) };
+	struct karena_explain explain = { .size = sizeof(explain) };
+	struct state before;
+	struct heap heap;
+	__u64 object;
+	int lent;
+
+	if (!lend(&heap, &object, &lent))
+		return;
+	state_get(heap.fd, &before);
+	check_ret(kioctl(lent, KARENA_IOC_RECLAIM, &reclaim), -EBADF);
+	check_ret(kioctl(lent, KARENA_IOC_MEMORY, &memory), 0);
+	memory.flags = KARENA_MEMORY_SET;
+	memory.soft_limit = MIB;
+	check_ret(kioctl(lent, KARENA_IOC_MEMORY, &memory), -EBADF);
+	memory.flags = 0;
+	check_ret(kioctl(lent, KARENA_IOC_MEMORY, &memory), 0);
+	check_eq(memory.soft_limit, 0);
+	check_ret(kioctl(lent, KARENA_IOC_EXPLAIN, &explain), 0);
+	check_eq(explain.id, heap.id);
+	state_same(heap.fd, &before);
+	close(lent);
+	heap_close(&heap);
+}
+
 static void lent_map(void)
 {
 	struct heap heap;
@@ -178,6 +207,9 @@ static void writeonly_share(void)
 
 static void stranger(void *arg)
 {
+	struct karena_memory memory = { .size = sizeof(memory) };
+	struct karena_reclaim reclaim = { .size = sizeof(reclaim) };
+	struct karena_explain explain = { .size = sizeof(explain) };
 	struct heap *other = arg;
 	struct karena_class_stat stats[8];
 	struct karena_heap_info info;
@@ -190,6 +222,12 @@ static void stranger(void *arg)
 		return;
 	check_ret(heap_info(own.fd, other->id, 0, &info), -ENOENT);
 	check_ret(heap_classes(own.fd, other->id, stats, 8, &count), -ENOENT);
+	memory.id = other->id;
+	check_ret(kioctl(own.fd, KARENA_IOC_MEMORY, &memory), -ENOENT);
+	reclaim.id = other->id;
+	check_ret(kioctl(own.fd, KARENA_IOC_RECLAIM, &reclaim), -ENOENT);
+	explain.id = other->id;
+	check_ret(kioctl(own.fd, KARENA_IOC_EXPLAIN, &explain), -ENOENT);
 	while (!heap_info(own.fd, id, 1, &info) && steps++ < 1000) {
 		id = info.id;
 		check_eq(info.uid, NOBODY);
@@ -413,6 +451,7 @@ static const struct tap_case cases[] = {
 	{ "alloc and free through a read-only share are refused", lent_alloc_free },
 	{ "a read-only share cannot be shared for writing", lent_share },
 	{ "a read-only share may ask", lent_may_ask },
+	{ "a read-only share gives back nothing, and sets no limits", lent_memory },
 	{ "a read-only share maps to read", lent_map },
 	{ "a read-only share opened by name gains nothing", lent_reopened },
 	{ "a write-only descriptor gains nothing by sharing", writeonly_share },

@@ -38,7 +38,7 @@ says() {
 	if [ -n "$2" ]; then grep -q -e "$2" "$1"; else [ ! -s "$1" ]; fi
 }
 
-for command in '' info 'heap list' 'heap show' 'class list' top; do
+for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
 	[ -z "$command" ] && continue
@@ -54,6 +54,8 @@ try 2 '' 'not a command' heap frobnicate
 try 2 '' 'not a command' heap
 try 2 '' 'not a command' help frobnicate
 try 2 '' 'which heap' heap show
+try 2 '' 'which heap' heap explain
+try 2 '' 'which heap' heap reclaim
 for number in 0 -1 4294967296 1x '' ' 1x'; do
 	try 2 '' 'not the number of a heap' heap show -- "$number"
 done
@@ -66,7 +68,8 @@ try 2 '' 'number of seconds' top -d nan
 try 2 '' 'number of seconds' top -d x
 
 export KARENA_DEVICE=/dev/nothing-there
-for command in info 'heap list' 'heap show 1' 'class list' 'class list 1' 'top -n 1'; do
+for command in info 'heap list' 'heap show 1' 'heap explain 1' 'heap reclaim 1' 'class list' \
+	'class list 1' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
 	# shellcheck disable=SC2086
@@ -88,6 +91,8 @@ if [ -c /dev/karena ]; then
 	try 0 '^ *ID' '' heap list
 	try 0 '^\[' '' heap list --json
 	try 1 '' 'not there, or not yours' heap show 4294967295
+	try 1 '' 'not there, or not yours' heap explain 4294967295
+	try 1 '' 'not there, or not yours' heap reclaim 4294967295
 	try 1 '' 'not there, or not yours' class list 4294967295
 	try 0 'CLASS' '' class list
 	try 0 '"span_objects"' '' class list --json

@@ -10,10 +10,10 @@ _karenactl_heaps() {
 _karenactl_words() {
 	case "$*" in
 	'')			echo 'info heap class top help' ;;
-	heap|'help heap')	echo 'list show' ;;
+	heap|'help heap')	echo 'list show explain reclaim' ;;
 	class|'help class')	echo 'list' ;;
 	help)			echo 'info heap class top' ;;
-	'heap show'|'class list') _karenactl_heaps ;;
+	'heap show'|'heap explain'|'heap reclaim'|'class list') _karenactl_heaps ;;
 	esac
 }
 

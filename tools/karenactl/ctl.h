@@ -46,11 +46,15 @@ void parse_options(struct options *opts, enum operand operand,
 /* device.c: all calls into the module; they print what went wrong. */
 const char *device_path(void);
 int device_open(void);
+int device_open_to_change(void);
 int read_info(int fd, struct karena_info *info);
 int read_heap(int fd, __u32 id, struct karena_heap_info *heap);
 int next_heap(int fd, __u32 above, struct karena_heap_info *heap);
 struct karena_class_info *read_classes(int fd, __u32 *count);
 struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count);
+int read_explain(int fd, __u32 id, struct karena_explain *explain,
+		 struct karena_explain_class classes[KARENA_NR_CLASSES]);
+int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim);
 
 /* output.c: for people. */
 #define CELL_LEN	64
@@ -93,6 +97,9 @@ void print_json(json_t *value, size_t flags);
 json_t *info_json(const struct karena_info *info);
 json_t *heap_json(const struct karena_heap_info *heap);
 json_t *class_json(const struct karena_class_info *class);
+json_t *explain_json(const struct karena_explain *explain);
+json_t *explain_class_json(const struct karena_explain_class *class);
+json_t *reclaim_json(const struct karena_reclaim *reclaim);
 json_t *class_stat_json(const struct karena_class_stat *stat);
 
 /* heap.c: what others show of a heap too. */
@@ -104,6 +111,8 @@ void add_heap_cells(struct table *table, const struct karena_heap_info *heap,
 int cmd_info(int argc, char **argv);
 int cmd_heap_list(int argc, char **argv);
 int cmd_heap_show(int argc, char **argv);
+int cmd_heap_explain(int argc, char **argv);
+int cmd_heap_reclaim(int argc, char **argv);
 int cmd_class_list(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 

@@ -63,14 +63,24 @@ static int check_device(int fd)
 	return -1;
 }
 
-int device_open(void)
+static int open_as(int flags)
 {
-	int fd = open(device_path(), O_RDONLY | O_CLOEXEC);
+	int fd = open(device_path(), flags | O_CLOEXEC);
 
 	if (fd >= 0)
 		return check_device(fd);
 	complain(why_not_open(errno));
 	return -1;
+}
+
+int device_open(void)
+{
+	return open_as(O_RDONLY);
+}
+
+int device_open_to_change(void)
+{
+	return open_as(O_RDWR);
 }
 
 int read_info(int fd, struct karena_info *info)
@@ -184,4 +194,38 @@ struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count)
 	complain_heap(id, errno);
 	free(stats);
 	return NULL;
+}
+
+/* Classes that the heap does not use are behind the others, and empty. */
+int read_explain(int fd, __u32 id, struct karena_explain *explain,
+		 struct karena_explain_class classes[KARENA_NR_CLASSES])
+{
+	memset(classes, 0, KARENA_NR_CLASSES * sizeof(*classes));
+	*explain = (struct karena_explain) {
+		.size = sizeof(*explain),
+		.id = id,
+		.count = KARENA_NR_CLASSES,
+		.classes = (uintptr_t)classes,
+	};
+	if (!ioctl(fd, KARENA_IOC_EXPLAIN, explain))
+		return 0;
+	complain_heap(id, errno);
+	return -1;
+}
+
+/* Garbage as well, in a heap that is collected. */
+int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim)
+{
+	*reclaim = (struct karena_reclaim) {
+		.size = sizeof(*reclaim),
+		.flags = KARENA_RECLAIM_COLLECT,
+		.id = id,
+	};
+	if (!ioctl(fd, KARENA_IOC_RECLAIM, reclaim))
+		return 0;
+	reclaim->flags = 0;
+	if (errno == EINVAL && !ioctl(fd, KARENA_IOC_RECLAIM, reclaim))
+		return 0;
+	complain_heap(id, errno);
+	return -1;
 }

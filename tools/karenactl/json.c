@@ -27,6 +27,10 @@ struct field {
 #define CLASS32(member)	NARROW(struct karena_class_info, member)
 #define STAT32(member)	NARROW(struct karena_class_stat, member)
 #define STAT64(member)	WIDE(struct karena_class_stat, member)
+#define EXPLAIN32(member) NARROW(struct karena_explain, member)
+#define EXPLAIN64(member) WIDE(struct karena_explain, member)
+#define PART32(member)	NARROW(struct karena_explain_class, member)
+#define PART64(member)	WIDE(struct karena_explain_class, member)
 
 static const struct field info_fields[] = {
 	INFO32(abi_version), INFO64(features), INFO32(page_size),
@@ -54,6 +58,29 @@ static const struct field stat_fields[] = {
 	STAT32(object_size), STAT32(noscan), STAT64(spans),
 	STAT64(live_objects), STAT64(cached_objects), STAT64(free_objects),
 	STAT64(allocs),
+};
+
+static const struct field explain_fields[] = {
+	EXPLAIN32(id), EXPLAIN64(held_bytes), EXPLAIN64(live_bytes),
+	EXPLAIN64(garbage_bytes), EXPLAIN64(cached_bytes), EXPLAIN64(slot_bytes),
+	EXPLAIN64(tail_bytes), EXPLAIN64(free_bytes), EXPLAIN64(meta_bytes),
+	EXPLAIN64(meta_span_bytes), EXPLAIN64(meta_map_bytes),
+	EXPLAIN64(meta_region_bytes), EXPLAIN64(meta_class_bytes),
+	EXPLAIN64(meta_gc_bytes), EXPLAIN64(soft_limit), EXPLAIN64(goal_bytes),
+	EXPLAIN64(module_bytes), EXPLAIN64(module_soft_limit),
+	EXPLAIN64(group_room), EXPLAIN64(returned_bytes), EXPLAIN64(return_ns),
+	EXPLAIN64(return_max_ns), EXPLAIN64(return_switches),
+};
+
+static const struct field explain_class_fields[] = {
+	PART32(object_size), PART64(spans), PART64(span_bytes), PART64(live_bytes),
+	PART64(garbage_bytes), PART64(cached_bytes), PART64(free_bytes),
+	PART64(tail_bytes),
+};
+
+static const struct field reclaim_fields[] = {
+	NARROW(struct karena_reclaim, id), WIDE(struct karena_reclaim, returned),
+	WIDE(struct karena_reclaim, meta),
 };
 
 static json_t *number(const void *from, const struct field *field)
@@ -95,6 +122,28 @@ json_t *class_json(const struct karena_class_info *class)
 json_t *class_stat_json(const struct karena_class_stat *stat)
 {
 	return object(stat, stat_fields, COUNT(stat_fields));
+}
+
+json_t *explain_json(const struct karena_explain *explain)
+{
+	json_t *all = object(explain, explain_fields, COUNT(explain_fields));
+	json_t *times = must_have(json_array());
+	int i;
+
+	for (i = 0; i < KARENA_GC_BUCKETS; i++)
+		json_array_append_new(times, must_have(json_integer(explain->return_us[i])));
+	json_object_set_new(all, "return_us", times);
+	return all;
+}
+
+json_t *explain_class_json(const struct karena_explain_class *class)
+{
+	return object(class, explain_class_fields, COUNT(explain_class_fields));
+}
+
+json_t *reclaim_json(const struct karena_reclaim *reclaim)
+{
+	return object(reclaim, reclaim_fields, COUNT(reclaim_fields));
 }
 
 json_t *heap_json(const struct karena_heap_info *heap)

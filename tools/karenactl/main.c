@@ -26,6 +26,8 @@ static const struct command {
 	{ "info", NULL, "karenactl info", cmd_info },
 	{ "heap", "list", "karenactl heap list", cmd_heap_list },
 	{ "heap", "show", "karenactl heap show", cmd_heap_show },
+	{ "heap", "explain", "karenactl heap explain", cmd_heap_explain },
+	{ "heap", "reclaim", "karenactl heap reclaim", cmd_heap_reclaim },
 	{ "class", "list", "karenactl class list", cmd_class_list },
 	{ "top", NULL, "karenactl top", cmd_top },
 };
@@ -36,6 +38,8 @@ static const char doc[] =
 	"  info            what the module is, can, and allows you\n"
 	"  heap list       the heaps that you may see\n"
 	"  heap show ID    one heap, tier by tier\n"
+	"  heap explain ID why it is as big as it is\n"
+	"  heap reclaim ID have it give back what it does not need\n"
 	"  class list [ID] the size classes, or those that a heap uses\n"
 	"  top             the heaps, again and again\n"
 	"  help [COMMAND]  this text, or that of a command\n"

@@ -676,6 +676,57 @@ int karena_cleanup_del(struct karena *heap, const void *object, __u64 cookie);
 long karena_cleanup_read(struct karena *heap, struct karena_event *events, size_t count);
 
 /**
+ * karena_reclaim() - give memory back now
+ * @heap: the heap
+ * @flags: KARENA_RECLAIM_COLLECT: what is garbage goes as well, which waits for a cycle;
+ *	else 0
+ *
+ * Magazines are emptied, what the calling thread holds ready is free, and all that is free
+ * goes back to the kernel.  Needs not be called: most of it goes by itself after a while.
+ *
+ * Errors: EINVAL unknown flag, or the heap is not collected and is to be; EBADF the heap is
+ * read only; EINTR the process is being killed.
+ *
+ * Return: bytes that went, or -1 with errno.
+ */
+long long karena_reclaim(struct karena *heap, unsigned int flags);
+
+/**
+ * karena_memory_get() - how much memory a heap is to have
+ * @heap: the heap
+ * @memory: gets it: how eagerly memory goes back, a soft limit, what becomes of calls above
+ *	it, and whether that is so
+ *
+ * poll(2) on karena_fd() tells POLLPRI as long as the heap is above a limit.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_memory_get(const struct karena *heap, struct karena_memory *memory);
+
+/**
+ * karena_memory_set() - change how much memory a heap is to have
+ * @heap: the heap
+ * @memory: as karena_memory_get() gave it, but for what is to change
+ *
+ * Errors: EINVAL; EBADF the heap is read only; EINTR the process is being killed.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_memory_set(struct karena *heap, const struct karena_memory *memory);
+
+/**
+ * karena_explain() - why a heap is as big as it is
+ * @heap: the heap
+ * @explain: in: explain->size is sizeof(*explain), and classes and count are 0 or an array
+ *	and its length; out: the numbers
+ *
+ * Errors: EINVAL @explain->size is too small; EFAULT, ENOMEM.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_explain(const struct karena *heap, struct karena_explain *explain);
+
+/**
  * karena_stats() - the numbers of a heap
  * @heap: the heap
  * @info: in: info->size is sizeof(*info), so that a library newer or older

@@ -33,6 +33,7 @@ all_kernels='uml uml-debug kcsan stock-6.1 stock-6.12'
 kunit_machines='uml uml-debug kcsan'
 program_machines='stock-6.1 stock-6.12'
 user_machines='stock-6.1 stock-6.12 uml-debug'
+pressure_machines='stock-6.1 kcsan'
 # With a module that can be told to have bugs: see build.sh.
 planted_machines='stock-6.1-planted stock-6.12-planted'
 max_jobs=2
@@ -152,6 +153,13 @@ user() {
 	fi
 	machine "$kernel-user" "$kernel" --memory 2G --timeout "$limit" \
 		-- "$vm/guest.sh" user "${programs[@]}"
+}
+
+# Where memory runs out, with lockdep and without.  Not UML: its flush_tlb_mm() walks
+# mappings without a lock when two unmap at a time.
+pressure() {
+	KARENA_ONLY="by turns" machine "$1-pressure" "$1" --memory 400M --timeout "$limit" \
+		-- "$vm/guest.sh" user "$KARENA_BUILD/bin/t_memory"
 }
 
 programs() {
@@ -305,6 +313,10 @@ stage_user() {
 	local kernel
 	for kernel in $user_machines; do
 		job "user-$kernel" user "$kernel"
+	done
+	[ $mode != quick ] || return 0
+	for kernel in $pressure_machines; do
+		job "pressure-$kernel" pressure "$kernel"
 	done
 }
 
