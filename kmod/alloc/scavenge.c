@@ -32,8 +32,8 @@
 /* Pages at a time: to begin with, and most; and the times that make it more, or less. */
 #define FIRST_STEP	8u
 #define MOST_STEP	64u
-#define SHORT_NS	(15 * NSEC_PER_USEC)
-#define LONG_NS		(35 * NSEC_PER_USEC)
+#define SHORT_NS	(10 * NSEC_PER_USEC)
+#define LONG_NS		(25 * NSEC_PER_USEC)
 
 /* The worker works for so long, and rests for that many times as long. */
 #define WORK_NS		(500 * NSEC_PER_USEC)

@@ -149,11 +149,11 @@ static void locks(size_t mib)
 	set_eager(1);
 	wait_for(8);
 	explain(&e);
-	fprintf(stderr, "return: %zu MiB in %.1f ms, %.1f ns a page of 4 KiB; locks %.0f us in 999 of 1000, %.1f at most, %llu times off the CPU; longest gap of a loop %lld us\n",
-		mib, (now_us() - begin) / 1e3, e.return_ns / (mib * MIB / 4096.0),
-		below_us(&e, 0.999), e.return_max_ns / 1e3,
-		(unsigned long long)e.return_switches, longest_gap_us());
 	printf("ps=%.0f ", below_us(&e, 0.99) * 1e6);
+	/* for who reads the log */
+	printf("took_us=%lld page_ns=%.0f us_999=%.0f most_us=%.0f switches=%llu gap_us=%lld ",
+	       now_us() - begin, e.return_ns / (mib * MIB / 4096.0), below_us(&e, 0.999),
+	       e.return_max_ns / 1e3, (unsigned long long)e.return_switches, longest_gap_us());
 	end();
 }
 
