@@ -6,12 +6,13 @@
  * tenth of what it uses, or is about to use, goes back in whole pages, from the top
  * down, by a worker that takes a hundredth of a CPU.  It leaves runs alone that are in
  * a chunk which is nearly full: they are short, and soon used again.  In a heap that is
- * eager, or over a limit, it does neither rest nor choose.  Who needs memory at once, or asks for it, gives back
- * all that is free (karena_scavenge_now()).
+ * eager, or over a limit, it does neither rest nor choose.  Who needs memory at once, or
+ * asks for it, gives back all that is free (karena_scavenge_now()).
  *
  * A run is off the tree and on its way with heap->reap_lock held, and so back when
- * another one has had the lock; but for karena_scavenge_try().  No lock is held for longer than this one; how long it
- * is decides how much goes at a time.  The counts are written with it.
+ * another one has had the lock; but for karena_scavenge_try().  No lock is held for longer
+ * than this one; how long it is decides how much goes at a time.  The counts are written
+ * with it.
  */
 #include <linux/ktime.h>
 #include <linux/log2.h>
