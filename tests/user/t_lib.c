@@ -470,6 +470,36 @@ static void threads(void)
 	karena_close(heap);
 }
 
+/* What is not needed goes back when asked for; limits, and where memory is. */
+static void memory(void)
+{
+	struct karena_explain explain = { .size = sizeof(explain) };
+	struct karena_memory memory;
+	struct karena *heap = open_one(0);
+	void *p = karena_alloc(heap, 4 * MIB);
+
+	check(p);
+	check_eq(karena_explain(heap, &explain), 0);
+	check(explain.live_bytes >= 4 * MIB && explain.held_bytes >= explain.live_bytes);
+	check_eq(karena_free(heap, p), 0);
+	check(karena_reclaim(heap, 0) >= 0);
+	check_eq(karena_explain(heap, &explain), 0);
+	check_eq(explain.held_bytes, 0);
+	check(explain.returned_bytes >= 4 * MIB);
+	check_eq(karena_memory_get(heap, &memory), 0);
+	memory.soft_limit = MIB;
+	memory.policy = KARENA_OVER_FAIL;
+	check_eq(karena_memory_set(heap, &memory), 0);
+	check_eq(error_of(!karena_alloc(heap, 2 * MIB)), ENOMEM);
+	check_eq(karena_memory_get(heap, &memory), 0);
+	check_eq(memory.soft_limit, MIB);
+	check_eq(memory.over, 0);
+	memory.policy = 3;
+	check_eq(error_of(karena_memory_set(heap, &memory)), EINVAL);
+	check_eq(error_of(karena_reclaim(heap, KARENA_RECLAIM_COLLECT) < 0), EINVAL);
+	karena_close(heap);
+}
+
 static const struct tap_case cases[] = {
 	{ "open with defaults", open_default },
 	{ "open with options", open_options },
@@ -490,6 +520,7 @@ static const struct tap_case cases[] = {
 	{ "send and receive refused", receive_errors },
 	{ "over fork", over_fork },
 	{ "threads", threads },
+	{ "memory", memory },
 };
 
 int main(void)
