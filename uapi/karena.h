@@ -430,14 +430,19 @@ KARENA_ASSERT(sizeof(struct karena_class_stats) == 24);
  * struct karena_collect - KARENA_IOC_COLLECT: collect now
  * @size: sizeof(struct karena_collect)
  * @flags: KARENA_COLLECT_WAIT: until it is done, and what was found dead is free
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
- * Errors: EINVAL the heap is not collected; EINTR a fatal signal came first.
+ * Errors: EBADF the descriptor is not open for writing; EINVAL the heap is not
+ * collected; EINTR a fatal signal came first; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_collect {
 	__u32 size;
 	__u32 flags;
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_collect) == 8);
+KARENA_ASSERT(sizeof(struct karena_collect) == 16);
 
 #define KARENA_COLLECT_WAIT	(1U << 0)
 
@@ -772,9 +777,11 @@ KARENA_ASSERT(sizeof(struct karena_shade) == 24);
  * @assist_us: most microseconds that an allocation helps at a time, 0 for none
  * @trace: 1: a line in the kernel's log for each cycle
  * @check: 1: find what is reachable a second time, by other means, and compare
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
  * Errors: EBADF to change it needs a descriptor to write; EINVAL also if the heap is
- * not collected; EINTR.
+ * not collected; EINTR; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_gc_control {
 	__u32 size;
@@ -789,8 +796,10 @@ struct karena_gc_control {
 	__u32 assist_us;
 	__u32 trace;
 	__u32 check;
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
+KARENA_ASSERT(sizeof(struct karena_gc_control) == 64);
 
 #define KARENA_GC_SET		(1U << 0)
 
@@ -826,8 +835,11 @@ KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
  * @weak_cleared: whose objects are gone, in all cycles
  * @slice_us: slices by length, see KARENA_GC_BUCKETS
  * @stop_us: stops by length
+ * @assist_us: slices of allocations by length, which @slice_us has as well
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
- * Errors: EINVAL also if the heap is not collected.
+ * Errors: EINVAL also if the heap is not collected; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_gc_info {
 	__u32 size;
@@ -857,8 +869,11 @@ struct karena_gc_info {
 	__u64 weak_cleared;
 	__u64 slice_us[KARENA_GC_BUCKETS];
 	__u64 stop_us[KARENA_GC_BUCKETS];
+	__u64 assist_us[KARENA_GC_BUCKETS];
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_gc_info) == 448);
+KARENA_ASSERT(sizeof(struct karena_gc_info) == 584);
 
 /**
  * struct karena_weak_cell - KARENA_IOC_WEAK: a reference that does not keep its object;

@@ -245,6 +245,12 @@ struct karena_heap {
 	char name[KARENA_NAME_LEN];
 };
 
+/* Where an address is, for a trace event: what a program knows, of kernel heaps nothing. */
+static inline u64 karena_traced(const struct karena_heap *heap, unsigned long addr)
+{
+	return heap->user ? addr - heap->base : U64_MAX;
+}
+
 /* The newest of all centrals; they go on by next.  Pairs with karena_central_add(). */
 static inline struct karena_central *karena_first_central(struct karena_heap *heap)
 {

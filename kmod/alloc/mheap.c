@@ -25,6 +25,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "kmod/observe/trace.h"
 #include "internal.h"
 
 /*
@@ -160,8 +161,10 @@ static bool trim_step(struct karena_heap *heap, unsigned long keep)
 
 	mutex_lock(&heap->reap_lock);
 	run = take_surplus(heap, keep);
-	if (run)
+	if (run) {
+		trace_karena_scavenge(heap->id, run->npages << KARENA_PAGE_SHIFT);
 		heap->backing->release(heap, run);
+	}
 	mutex_unlock(&heap->reap_lock);
 	return run;
 }

@@ -318,9 +318,30 @@ static int do_class_stats(struct file *file, union karena_arg *arg, void __user 
 	return err;
 }
 
+/* Collects a heap; not while a clone is made of it. */
+static int collect(struct karena_heap *heap, const struct karena_collect *req)
+{
+	struct karena_uheap *uh = heap->user ? to_uheap(heap) : NULL;
+	int err;
+
+	if (uh && karena_calls_enter(uh))
+		return -EINTR;
+	err = karena_do_collect(heap, req);
+	if (uh)
+		karena_calls_exit(uh);
+	return err;
+}
+
 static int do_collect(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_collect(karena_file_heap(file), &arg->collect);
+	struct karena_heap *heap = named_heap(file, arg->collect.id, false);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = collect(heap, &arg->collect);
+	karena_heap_put(heap);
+	return err;
 }
 
 static int do_step(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -335,9 +356,17 @@ static int do_root(struct file *file, union karena_arg *arg, void __user *uarg)
 
 static int do_gc_control(struct file *file, union karena_arg *arg, void __user *uarg)
 {
+	struct karena_heap *heap;
+	int err;
+
 	if (arg->gc_control.flags & KARENA_GC_SET && !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	return karena_do_gc_control(karena_file_heap(file), &arg->gc_control);
+	heap = named_heap(file, arg->gc_control.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_gc_control(heap, &arg->gc_control);
+	karena_heap_put(heap);
+	return err;
 }
 
 static int do_shade(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -377,7 +406,17 @@ static int do_cleanup(struct file *file, union karena_arg *arg, void __user *uar
 
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
+	struct karena_heap *heap;
+	int err;
+
+	if (arg->gc_info.reserved)
+		return -EINVAL;
+	heap = named_heap(file, arg->gc_info.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_gc_info(heap, &arg->gc_info);
+	karena_heap_put(heap);
+	return err;
 }
 
 #define NEEDS_HEAP	BIT(0)
@@ -402,12 +441,11 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
 	[_IOC_NR(KARENA_IOC_REGISTER)] = { do_register, KARENA_IOC_REGISTER,
 					   CHANGES },
-	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT,
-					  CHANGES },
+	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT, NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_STEP)] = { do_step, KARENA_IOC_STEP, CHANGES },
 	[_IOC_NR(KARENA_IOC_ROOT)] = { do_root, KARENA_IOC_ROOT, NEEDS_HEAP },
-	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
-	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, 0 },
+	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, 0 },
 	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_REFILL)] = { do_refill, KARENA_IOC_REFILL,
 					 CHANGES },

@@ -300,12 +300,12 @@ void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visit
 int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setup);
 void karena_collect_exit(struct karena_uheap *uh);
 void karena_free_shade(struct karena_uheap *uh, unsigned long addr);
-int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req);
+int karena_do_collect(struct karena_heap *heap, const struct karena_collect *req);
 int karena_do_step(struct karena_uheap *uh, struct karena_step *req);
 int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req);
 int karena_do_shade(struct karena_uheap *uh, const struct karena_shade *req);
-int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req);
-int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info);
+int karena_do_gc_control(struct karena_heap *heap, struct karena_gc_control *req);
+int karena_do_gc_info(struct karena_heap *heap, struct karena_gc_info *info);
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight);
 void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight);
 

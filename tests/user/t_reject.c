@@ -42,7 +42,7 @@ union arg {
 	struct karena_grow grow;
 	struct karena_weak_cell weak_cell;
 	struct karena_cleanup_call cleanup_call;
-	char bytes[512];
+	char bytes[1024];
 };
 
 /* What the commands are tried on. */
@@ -471,6 +471,16 @@ static const struct spoilt {
 	  AT(gc_control, trace), 4, 2 },
 	{ "gc_control: check neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
 	  AT(gc_control, check), 4, 2 },
+	{ "gc_control: reserved", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, reserved), 4,
+	  1 },
+	{ "gc_control: no such heap", KARENA_IOC_GC_CONTROL, -ENOENT, AT(gc_control, id), 4,
+	  0x7fffffff },
+	{ "gc_info: reserved", KARENA_IOC_GC_INFO, -EINVAL, AT(gc_info, reserved), 4, 1 },
+	{ "gc_info: no such heap", KARENA_IOC_GC_INFO, -ENOENT, AT(gc_info, id), 4,
+	  0x7fffffff },
+	{ "collect: reserved", KARENA_IOC_COLLECT, -EINVAL, AT(collect, reserved), 4, 1 },
+	{ "collect: no such heap", KARENA_IOC_COLLECT, -ENOENT, AT(collect, id), 4,
+	  0x7fffffff },
 	{ "shade: unknown flag", KARENA_IOC_SHADE, -EINVAL, AT(shade, flags), 4, 1 },
 	{ "shade: reserved is not 0", KARENA_IOC_SHADE, -EINVAL, AT(shade, reserved), 4, 1 },
 	{ "shade: none", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4, 0 },

@@ -176,6 +176,47 @@ static void writeonly_share(void)
 	close(fd);
 }
 
+/* Asks for a heap to be collected, and how it is, by its number. */
+static void by_number(int fd, __u32 id, int want, int want_change)
+{
+	struct karena_collect collect = { .size = sizeof(collect), .id = id };
+	struct karena_gc_control control = { .size = sizeof(control), .id = id };
+	struct karena_gc_info gc = { .size = sizeof(gc), .id = id };
+
+	collect.flags = KARENA_COLLECT_WAIT;
+	check_ret(kioctl(fd, KARENA_IOC_GC_INFO, &gc), want);
+	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), want);
+	if (!want)
+		check_eq(control.id, id);
+	control.flags = KARENA_GC_SET;
+	control.trace = 1;
+	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), want_change);
+	check_ret(kioctl(fd, KARENA_IOC_COLLECT, &collect), want_change);
+}
+
+/* Who made a heap need not have a descriptor of it, only one to write with. */
+static void own_by_number(void)
+{
+	int reader = dev_open(O_RDONLY), writer = dev_open(O_RDWR);
+	struct karena_gc_control control;
+	struct karena_gc_info gc;
+	struct heap heap;
+
+	if (!heap_open_collected(&heap, WINDOW, 0))
+		return;
+	by_number(reader, heap.id, 0, -EBADF);
+	gc_info(heap.fd, &gc);
+	check_eq(gc.cycles, 0);
+	by_number(writer, heap.id, 0, 0);
+	gc_info(heap.fd, &gc);
+	check_eq(gc.cycles, 1);
+	gc_get(heap.fd, &control);
+	check_eq(control.trace, 1);
+	close(reader);
+	close(writer);
+	heap_close(&heap);
+}
+
 static void stranger(void *arg)
 {
 	struct heap *other = arg;
@@ -190,6 +231,7 @@ static void stranger(void *arg)
 		return;
 	check_ret(heap_info(own.fd, other->id, 0, &info), -ENOENT);
 	check_ret(heap_classes(own.fd, other->id, stats, 8, &count), -ENOENT);
+	by_number(own.fd, other->id, -ENOENT, -ENOENT);
 	while (!heap_info(own.fd, id, 1, &info) && steps++ < 1000) {
 		id = info.id;
 		check_eq(info.uid, NOBODY);
@@ -416,6 +458,7 @@ static const struct tap_case cases[] = {
 	{ "a read-only share maps to read", lent_map },
 	{ "a read-only share opened by name gains nothing", lent_reopened },
 	{ "a write-only descriptor gains nothing by sharing", writeonly_share },
+	{ "collection of an own heap by its number", own_by_number },
 	{ "another user sees nothing of a heap", other_user_sees_nothing },
 	{ "root sees another user's heap", root_sees_all },
 	{ "a borrowed descriptor works and is not charged", borrowed },

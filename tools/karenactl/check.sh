@@ -38,7 +38,8 @@ says() {
 	if [ -n "$2" ]; then grep -q -e "$2" "$1"; else [ ! -s "$1" ]; fi
 }
 
-for command in '' info 'heap list' 'heap show' 'class list' top; do
+for command in '' info 'heap list' 'heap show' 'class list' 'gc run' 'gc status' 'gc trace' \
+	'gc set' top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
 	[ -z "$command" ] && continue
@@ -54,6 +55,17 @@ try 2 '' 'not a command' heap frobnicate
 try 2 '' 'not a command' heap
 try 2 '' 'not a command' help frobnicate
 try 2 '' 'which heap' heap show
+for verb in run status trace set; do
+	try 2 '' 'which heap' gc $verb
+done
+try 2 '' 'to what' gc trace 1
+try 2 '' 'not understood' gc trace 1 maybe
+try 2 '' 'to what' gc trace 1 on off
+try 2 '' 'to what' gc set 1
+for word in percent percent= percent=x percent=-2 percent=4294967296 min_heap=1Z what=1 =1 \
+	min_heap=off; do
+	try 2 '' 'not understood' gc set 1 -- "$word"
+done
 for number in 0 -1 4294967296 1x '' ' 1x'; do
 	try 2 '' 'not the number of a heap' heap show -- "$number"
 done
@@ -66,7 +78,8 @@ try 2 '' 'number of seconds' top -d nan
 try 2 '' 'number of seconds' top -d x
 
 export KARENA_DEVICE=/dev/nothing-there
-for command in info 'heap list' 'heap show 1' 'class list' 'class list 1' 'top -n 1'; do
+for command in info 'heap list' 'heap show 1' 'class list' 'class list 1' 'gc run 1' \
+	'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
 	# shellcheck disable=SC2086
@@ -89,6 +102,11 @@ if [ -c /dev/karena ]; then
 	try 0 '^\[' '' heap list --json
 	try 1 '' 'not there, or not yours' heap show 4294967295
 	try 1 '' 'not there, or not yours' class list 4294967295
+	for command in run status 'trace' 'set'; do
+		case $command in trace) word=on ;; set) word=percent=50 ;; *) word= ;; esac
+		# shellcheck disable=SC2086
+		try 1 '' 'not there, or not yours' gc $command 4294967295 $word
+	done
 	try 0 'CLASS' '' class list
 	try 0 '"span_objects"' '' class list --json
 	try 0 'ALLOC/S' '' top -b -n 2 -d 0.1

@@ -9,11 +9,15 @@ _karenactl_heaps() {
 # What may follow the words that are there, options aside.
 _karenactl_words() {
 	case "$*" in
-	'')			echo 'info heap class top help' ;;
+	'')			echo 'info heap class gc top help' ;;
 	heap|'help heap')	echo 'list show' ;;
 	class|'help class')	echo 'list' ;;
-	help)			echo 'info heap class top' ;;
-	'heap show'|'class list') _karenactl_heaps ;;
+	gc|'help gc')		echo 'run status trace set' ;;
+	help)			echo 'info heap class gc top' ;;
+	'heap show'|'class list'|'gc '???|'gc status'|'gc trace') _karenactl_heaps ;;
+	'gc trace '*)		echo 'on off' ;;
+	'gc set '*)		echo 'percent= min_heap= mem_limit= period_ms= slice_us= share=' \
+					'assist_us= workers= trace= check=' ;;
 	esac
 }
 

@@ -63,14 +63,24 @@ static int check_device(int fd)
 	return -1;
 }
 
-int device_open(void)
+static int open_for(int mode)
 {
-	int fd = open(device_path(), O_RDONLY | O_CLOEXEC);
+	int fd = open(device_path(), mode | O_CLOEXEC);
 
 	if (fd >= 0)
 		return check_device(fd);
 	complain(why_not_open(errno));
 	return -1;
+}
+
+int device_open(void)
+{
+	return open_for(O_RDONLY);
+}
+
+int device_open_to_change(void)
+{
+	return open_for(O_RDWR);
 }
 
 int read_info(int fd, struct karena_info *info)
@@ -123,6 +133,49 @@ int next_heap(int fd, __u32 above, struct karena_heap_info *heap)
 		return 0;
 	complain(strerror(errno));
 	return -1;
+}
+
+static int gc_failed(__u32 id)
+{
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: not collected\n", id);
+	else
+		complain_heap(id, errno);
+	return -1;
+}
+
+int read_gc(int fd, __u32 id, struct karena_gc_info *info)
+{
+	*info = (struct karena_gc_info){ .size = sizeof(*info), .id = id };
+	return ioctl(fd, KARENA_IOC_GC_INFO, info) ? gc_failed(id) : 0;
+}
+
+int read_gc_control(int fd, __u32 id, struct karena_gc_control *control)
+{
+	*control = (struct karena_gc_control){ .size = sizeof(*control), .id = id };
+	return ioctl(fd, KARENA_IOC_GC_CONTROL, control) ? gc_failed(id) : 0;
+}
+
+/* Of one that is collected, as it has been read. */
+int set_gc_control(int fd, struct karena_gc_control *control)
+{
+	control->flags = KARENA_GC_SET;
+	if (!ioctl(fd, KARENA_IOC_GC_CONTROL, control))
+		return 0;
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: a value is out of range\n", control->id);
+	else
+		complain_heap(control->id, errno);
+	return -1;
+}
+
+int run_gc(int fd, __u32 id)
+{
+	struct karena_collect args = {
+		.size = sizeof(args), .flags = KARENA_COLLECT_WAIT, .id = id,
+	};
+
+	return ioctl(fd, KARENA_IOC_COLLECT, &args) ? gc_failed(id) : 0;
 }
 
 static void *need(size_t count, size_t size)

@@ -27,6 +27,10 @@ static const struct command {
 	{ "heap", "list", "karenactl heap list", cmd_heap_list },
 	{ "heap", "show", "karenactl heap show", cmd_heap_show },
 	{ "class", "list", "karenactl class list", cmd_class_list },
+	{ "gc", "run", "karenactl gc run", cmd_gc_run },
+	{ "gc", "status", "karenactl gc status", cmd_gc_status },
+	{ "gc", "trace", "karenactl gc trace", cmd_gc_trace },
+	{ "gc", "set", "karenactl gc set", cmd_gc_set },
 	{ "top", NULL, "karenactl top", cmd_top },
 };
 
@@ -37,6 +41,10 @@ static const char doc[] =
 	"  heap list       the heaps that you may see\n"
 	"  heap show ID    one heap, tier by tier\n"
 	"  class list [ID] the size classes, or those that a heap uses\n"
+	"  gc run ID       collect a heap now\n"
+	"  gc status ID    what its collector has done, and how it is set\n"
+	"  gc trace ID on|off  a line in the kernel's log for each cycle\n"
+	"  gc set ID NAME=VALUE...  how it is collected\n"
 	"  top             the heaps, again and again\n"
 	"  help [COMMAND]  this text, or that of a command\n"
 	"\n"
