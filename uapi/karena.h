@@ -72,6 +72,7 @@
 #define KARENA_FEAT_PRIVATE	(1ULL << 7)	/* KARENA_SETUP_PRIVATE and its calls */
 #define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
 #define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
+#define KARENA_FEAT_PROFILE	(1ULL << 10)	/* KARENA_IOC_PROFILE, KARENA_IOC_STACK */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -479,7 +480,9 @@ KARENA_ASSERT(sizeof(struct karena_extent) == 16);
 /**
  * struct karena_refill - KARENA_IOC_REFILL: objects of a type, to hand out one by one
  * @size: sizeof(struct karena_refill)
- * @flags: 0
+ * @flags: in: 0, or KARENA_REFILL_SAMPLE if that is what the last call told for the same
+ *	objects; out: KARENA_REFILL_SAMPLE: behind these there is one to be sampled
+ *	(KARENA_IOC_PROFILE), which the next call gets
  * @type: number of a type (KARENA_IOC_REGISTER)
  * @count: in: most objects, 1 to KARENA_MAX_BULK; out: how many there are, at least 1
  * @extents: address of an array of struct karena_extent, which gets the objects
@@ -506,6 +509,8 @@ struct karena_refill {
 	__u32 distance;
 };
 KARENA_ASSERT(sizeof(struct karena_refill) == 32);
+
+#define KARENA_REFILL_SAMPLE	(1U << 0)
 
 /* Most objects of a magazine, and what a slot counts in, in bytes. */
 #define KARENA_MAGAZINE_SLOTS	2000
@@ -535,12 +540,14 @@ static inline __u32 karena_magazine_pages(__u32 number)
 /**
  * struct karena_cpu_magazine - objects of a span class that a CPU has ready
  * @top: number of the slot behind the last one that has an object
+ * @left: objects that are to be taken until one is asked for by KARENA_IOC_FILL
  * @end: of that behind the last one that may have one, written by the kernel, which
  *	makes it more as calls show that it would be of use
  * @begin: of the first one; as @end, and as @top, if there is none
  */
 struct karena_cpu_magazine {
-	__u32 top;
+	__u16 top;
+	__u16 left;
 	__u16 end;
 	__u16 begin;
 };
@@ -552,8 +559,10 @@ KARENA_ASSERT(sizeof(struct karena_cpu_magazine) == 8);
  * @slot: objects: the distance of each from the begin of the window, in KARENA_SLOT_UNIT
  *
  * Whoever runs on a CPU may take the object before @top, or put one there, and does so by
- * a sequence that begins anew if it is preempted (rseq(2)) and has one store to @top as
- * its last instruction.  Those of CPU c are at
+ * a sequence that begins anew if it is preempted (rseq(2)) and has one store to @top and
+ * @left together as its last instruction.  Who takes an object subtracts 1 from both; at
+ * a @left of 0, which comes rarely, KARENA_IOC_FILL is called as if there were none: by
+ * that the kernel samples objects (KARENA_IOC_PROFILE).  Those of CPU c are at
  *
  *	(KARENA_NO_CPUS + c) << KARENA_CPU_SHIFT
  *
@@ -951,6 +960,104 @@ KARENA_ASSERT(sizeof(struct karena_event) == 16);
 
 #define KARENA_EVENT_CLEANUP	1
 
+/* Most return addresses of a stack, and bytes of a kernel function's name. */
+#define KARENA_MAX_FRAMES	128
+#define KARENA_FUNCTION_LEN	64
+
+/**
+ * struct karena_profile - KARENA_IOC_PROFILE: where a heap's objects come from
+ * @size: sizeof(struct karena_profile)
+ * @flags: KARENA_PROFILE_SET: sample from here on as @rate says
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
+ * @rate: in, with KARENA_PROFILE_SET: mean number of bytes from one sample to the next,
+ *	up to 2^40; 0: none are taken.  out: how it is
+ * @samples: out: objects that have been sampled
+ * @lost: out: of these, and beside them, those that are not told of, or without a stack, for
+ *	lack of memory
+ * @records: address of room for struct karena_profile_record
+ * @length: in: its bytes, 0: only tell; out: bytes of all that there is.  If that is more,
+ *	records are missing
+ *
+ * An object of n bytes is sampled with a probability of 1 - exp(-n / rate), whoever
+ * allocates it in whichever way, and each one by itself: who divides counts by that gets
+ * what there is, on average.  A sampled object has a page of KARENA_PAGE_SIZE or some of
+ * its own.  It lies where the page-to-class map has 0, and KARENA_IOC_STACK may then tell
+ * which calls have led to it.  In a heap that is collected the profile is as of the last
+ * complete cycle.  A clone begins without.
+ *
+ * It has addresses of whoever uses the heap, and so is for the user who made it, or with
+ * CAP_SYS_ADMIN.  Errors: EBADF to set it needs a descriptor to write; EPERM the heap is
+ * another user's; EINVAL also if the heap is no program's; EFAULT; ENOMEM; those of
+ * KARENA_IOC_HEAP_INFO.
+ */
+struct karena_profile {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+	__u64 rate;
+	__u64 samples;
+	__u64 lost;
+	__u64 records;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_profile) == 56);
+
+#define KARENA_PROFILE_SET	(1U << 0)
+
+/**
+ * struct karena_profile_record - sampled objects of one size that come from one place
+ * @size: bytes of the record, with what follows
+ * @pid: process, in the caller's pid namespace, 0 if not there
+ * @object_size: bytes of an object, as of its size class
+ * @rate: at which they have been sampled
+ * @allocs: how many
+ * @frees: of these, how many are not there any more
+ * @gone: 1: so is the process; its number may be another's
+ * @nr_frames: return addresses, the innermost first, which follow
+ * @nr_functions: functions of the kernel, if kernel code has asked for them by itself; their
+ *	names follow, KARENA_FUNCTION_LEN bytes each
+ * @reserved: 0
+ */
+struct karena_profile_record {
+	__u32 size;
+	__u32 pid;
+	__u64 object_size;
+	__u64 rate;
+	__u64 allocs;
+	__u64 frees;
+	__u32 gone;
+	__u32 nr_frames;
+	__u32 nr_functions;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_profile_record) == 56);
+
+/**
+ * struct karena_stack - KARENA_IOC_STACK: which calls have led to a sampled object
+ * @size: sizeof(struct karena_stack)
+ * @flags: 0
+ * @object: its address
+ * @frames: address of an array of @count __u64: return addresses, the innermost first
+ * @count: how many, 1 to KARENA_MAX_FRAMES
+ * @reserved: 0
+ *
+ * The kernel follows frame pointers, which few programs have; who allocates may know
+ * better.  Once for each object, by the process that it was allocated for.
+ *
+ * Errors: EBADF, ENXIO, EINVAL, EFAULT; ENOENT no such object; ENOMEM.
+ */
+struct karena_stack {
+	__u32 size;
+	__u32 flags;
+	__u64 object;
+	__u64 frames;
+	__u32 count;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_stack) == 32);
+
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
 #define KARENA_PHASE_MARK	1
@@ -972,11 +1079,12 @@ KARENA_ASSERT(sizeof(struct karena_event) == 16);
  * @magazines_size: bytes of the region of magazines, 0 if the heap has none
  * @reserved: 0
  *
- * The map has a __u16 for each page of the window: 0 when no span holds the
- * page, else 1 + the span class (twice the size class, plus 1 for noscan), and
- * KARENA_MAP_TYPED beside it if its objects have a type with references, and
- * KARENA_MAP_SPECIAL if some that begin there have weak references or cleanups; in a
- * private heap the number of a magazine for large objects, if there is one for the page's.
+ * The map has a __u16 for each page of the window: 0 when no span holds the page, or it is
+ * that of an object which is sampled (KARENA_IOC_PROFILE); else 1 + the span class (twice
+ * the size class, plus 1 for noscan), and KARENA_MAP_TYPED beside it if its objects have a
+ * type with references.  KARENA_MAP_SPECIAL is beside these if some objects that begin
+ * there have weak references or cleanups.  In a private heap it is the number of a magazine
+ * for large objects, if there is one for the page's.
  */
 struct karena_control {
 	__u64 magic;
@@ -1021,5 +1129,7 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_WEAK		_IOW(KARENA_IOC_MAGIC, 0x16, struct karena_weak_cell)
 #define KARENA_IOC_WEAK_GET	_IOWR(KARENA_IOC_MAGIC, 0x17, struct karena_weak_cell)
 #define KARENA_IOC_CLEANUP	_IOW(KARENA_IOC_MAGIC, 0x18, struct karena_cleanup_call)
+#define KARENA_IOC_PROFILE	_IOWR(KARENA_IOC_MAGIC, 0x19, struct karena_profile)
+#define KARENA_IOC_STACK	_IOW(KARENA_IOC_MAGIC, 0x1a, struct karena_stack)
 
 #endif /* _UAPI_KARENA_H */

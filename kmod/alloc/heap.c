@@ -115,6 +115,7 @@ void karena_heap_teardown(struct karena_heap *heap)
 	if (heap->tag)
 		ida_free(&tags, heap->tag);
 	karena_mheap_trim(heap, 0);
+	karena_profile_exit(heap);
 	free_percpu(heap->tiny);
 	put_pid(heap->pid);
 	WARN_ON_ONCE(atomic_long_read(&heap->held));

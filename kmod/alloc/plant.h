@@ -48,6 +48,8 @@ enum karena_plant {
 	/* Appended, as tests know them by number. */
 	KARENA_PLANT_WEAK_UNSHADED,	/* who asks for an object does not keep it */
 	KARENA_PLANT_WEAK_KEPT,		/* weak references to what is gone */
+	KARENA_PLANT_FREE_UNSEEN,	/* what is freed stays in the profile */
+	KARENA_PLANT_TAKES_UNCOUNTED,	/* no magazine asks for a sample */
 };
 
 enum karena_point {

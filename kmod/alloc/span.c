@@ -191,6 +191,8 @@ struct karena_run *karena_span_retire(struct karena_span *span)
 	struct karena_run *run = span->run;
 	unsigned long flags;
 
+	if (span->sample)
+		heap->gone(heap, span);
 	trace_karena_span_gone(heap->id, karena_traced(heap, span->base),
 			       run->npages << KARENA_PAGE_SHIFT, span->size);
 	if (heap->backing->publish)

@@ -33,6 +33,7 @@ enum karena_trace_phase {
 };
 #endif
 
+/* clang-format off */
 TRACE_DEFINE_ENUM(KARENA_TRACE_IDLE);
 TRACE_DEFINE_ENUM(KARENA_TRACE_BEGIN);
 TRACE_DEFINE_ENUM(KARENA_TRACE_PROTECT);
@@ -198,6 +199,8 @@ TRACE_EVENT(karena_wrong_free,
 				   { 1, "no object" }, { 2, "inside" }, { 3, "free already" },
 				   { 4, "other heap" }))
 );
+
+/* clang-format on */
 
 #endif /* _KARENA_OBSERVE_TRACE_H */
 

@@ -45,6 +45,8 @@ union karena_arg {
 	struct karena_clone clone;
 	struct karena_weak_cell weak;
 	struct karena_cleanup_call cleanup;
+	struct karena_profile profile;
+	struct karena_stack stack;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -57,7 +59,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
-			    KARENA_FEAT_SPECIALS,
+			    KARENA_FEAT_SPECIALS | KARENA_FEAT_PROFILE,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -419,6 +421,27 @@ static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uar
 	return err;
 }
 
+static int do_profile(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap;
+	int err;
+
+	if (arg->profile.flags & KARENA_PROFILE_SET && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	heap = named_heap(file, arg->profile.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	/* A descriptor is not enough: others' addresses are in it. */
+	err = may_see(heap) ? karena_do_profile(heap, &arg->profile) : -EPERM;
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_stack(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_stack(karena_file_heap(file), &arg->stack);
+}
+
 #define NEEDS_HEAP	BIT(0)
 #define NEEDS_WRITE	BIT(1)
 #define CHANGES		(NEEDS_HEAP | NEEDS_WRITE | BIT(2))	/* not while a clone is made */
@@ -453,6 +476,8 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, CHANGES },
 	[_IOC_NR(KARENA_IOC_CLONE)] = { do_clone, KARENA_IOC_CLONE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, CHANGES },
+	[_IOC_NR(KARENA_IOC_PROFILE)] = { do_profile, KARENA_IOC_PROFILE, 0 },
+	[_IOC_NR(KARENA_IOC_STACK)] = { do_stack, KARENA_IOC_STACK, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
 					  CHANGES },
 	[_IOC_NR(KARENA_IOC_WEAK)] = { do_weak, KARENA_IOC_WEAK, CHANGES },

@@ -16,6 +16,7 @@
  *	collect   the snapshot: all of it together; calls
  *	special   weak references and cleanups
  *	kernel    kernel code that works in the heap of a program
+ *	profile   calls about where objects come from
  */
 #ifndef _KARENA_USER_H
 #define _KARENA_USER_H
@@ -26,6 +27,7 @@
 
 #include "kmod/alloc/internal.h"
 #include "kmod/gc/gc.h"
+#include "kmod/observe/profile.h"
 
 #define KARENA_MIN_WINDOW	BIT_ULL(20)
 #define KARENA_MAX_WINDOW	BIT_ULL(40)
@@ -116,6 +118,9 @@ struct karena_uheap {
 	struct mutex leaving_lock;
 
 	struct rw_semaphore calls;	/* that may change it; clone.c */
+	bool profiled;			/* once at least: profile.c */
+	unsigned long __percpu *due;	/* magazines with a sample to come: magazine.c; or NULL */
+
 	bool cloning;			/* who would change it waits a little, */
 	wait_queue_head_t cloned;	/* here: clone.c */
 	struct rw_semaphore freeze;	/* faults, and stores of the kernel; clone.c */
@@ -224,6 +229,16 @@ void karena_magazines_visit(struct karena_uheap *uh, karena_visit_t *visit, void
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq);
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
+
+int karena_magazines_arm(struct karena_uheap *uh);
+
+/* profile.c */
+unsigned long karena_sample_one(struct karena_uheap *uh, const struct karena_type *type,
+				size_t size, unsigned int flags);
+unsigned long karena_sample_next(struct karena_uheap *uh, const struct karena_type *type,
+				 size_t size, unsigned int flags);
+int karena_do_profile(struct karena_heap *heap, struct karena_profile *req);
+int karena_do_stack(struct karena_uheap *uh, const struct karena_stack *req);
 
 /* cow.c */
 bool karena_page_is_shared(struct karena_uheap *uh, unsigned long page);

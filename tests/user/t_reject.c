@@ -42,6 +42,8 @@ union arg {
 	struct karena_grow grow;
 	struct karena_weak_cell weak_cell;
 	struct karena_cleanup_call cleanup_call;
+	struct karena_profile profile;
+	struct karena_stack stack;
 	char bytes[1024];
 };
 
@@ -235,6 +237,23 @@ static void valid_cleanup(union arg *arg)
 	arg->cleanup_call.object = bench.object;
 }
 
+/* With a rate that would be too high; the object is sampled. */
+static void valid_profile(union arg *arg)
+{
+	arg->profile.size = sizeof(arg->profile);
+	arg->profile.rate = (1ULL << 40) + 1;
+	arg->profile.records = array();
+	arg->profile.length = PAGE;
+}
+
+static void valid_stack(union arg *arg)
+{
+	arg->stack.size = sizeof(arg->stack);
+	arg->stack.object = bench.object;
+	arg->stack.frames = array();
+	arg->stack.count = 4;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -283,6 +302,9 @@ static const struct command {
 	  true },
 	{ "cleanup", KARENA_IOC_CLEANUP, sizeof(struct karena_cleanup_call), valid_cleanup, false,
 	  true },
+	{ "profile", KARENA_IOC_PROFILE, sizeof(struct karena_profile), valid_profile, true,
+	  true },
+	{ "stack", KARENA_IOC_STACK, sizeof(struct karena_stack), valid_stack, false, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -290,9 +312,21 @@ static const struct command *command_of(unsigned long cmd)
 	return &commands[_IOC_NR(cmd)];
 }
 
+static bool open_sampled(void)
+{
+	struct karena_profile req = {
+		.size = sizeof(req), .flags = KARENA_PROFILE_SET, .rate = 1,
+	};
+
+	return heap_open(&bench.heap, WINDOW, 0) &&
+	       check_ret(kioctl(bench.heap.fd, KARENA_IOC_PROFILE, &req), 0);
+}
+
 /* A heap that @cmd is for. */
 static bool bench_open(unsigned long cmd)
 {
+	if (cmd == KARENA_IOC_PROFILE || cmd == KARENA_IOC_STACK)
+		return open_sampled();
 	if (cmd == KARENA_IOC_RELEASE || cmd == KARENA_IOC_CLONE || cmd == KARENA_IOC_GROW)
 		return heap_open_private(&bench.heap, WINDOW, MIB);
 	if (cmd == KARENA_IOC_SHADE)
@@ -489,7 +523,7 @@ static const struct spoilt {
 	{ "shade: no array", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8, 0 },
 	{ "shade: array in the kernel", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8,
 	  0xffff888000000000ULL },
-	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 1 },
+	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 2 },
 	{ "refill: no type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 0 },
 	{ "refill: unknown type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 2 },
 	{ "refill: none", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4, 0 },
@@ -538,6 +572,27 @@ static const struct spoilt {
 	  -KARENA_PAGE_SIZE },
 	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
 	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
+	  0xffff888000000000ULL },
+	{ "profile: unknown flag", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4, 2 },
+	{ "profile: rate above 2^40", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4,
+	  KARENA_PROFILE_SET },
+	{ "profile: reserved", KARENA_IOC_PROFILE, -EINVAL, AT(profile, reserved), 4, 1 },
+	{ "profile: no such heap", KARENA_IOC_PROFILE, -ENOENT, AT(profile, id), 4,
+	  0x7fffffff },
+	{ "profile: no room where it says", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records),
+	  8, 0 },
+	{ "profile: room in the kernel", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records), 8,
+	  0xffff888000000000ULL },
+	{ "stack: unknown flag", KARENA_IOC_STACK, -EINVAL, AT(stack, flags), 4, 1 },
+	{ "stack: reserved", KARENA_IOC_STACK, -EINVAL, AT(stack, reserved), 4, 1 },
+	{ "stack: no frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4, 0 },
+	{ "stack: too many frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4,
+	  KARENA_MAX_FRAMES + 1 },
+	{ "stack: no array", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8, 0 },
+	{ "stack: array in the kernel", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8,
+	  0xffff888000000000ULL },
+	{ "stack: of no object", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8, 0 },
+	{ "stack: of an object in the kernel", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8,
 	  0xffff888000000000ULL },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,

@@ -16,6 +16,13 @@
 #include "model.h"
 #include "tap.h"
 
+static int ask_profile(int fd, __u32 id, __u32 flags)
+{
+	struct karena_profile req = { .size = sizeof(req), .id = id, .flags = flags };
+
+	return kioctl(fd, KARENA_IOC_PROFILE, &req);
+}
+
 static void setup_readonly(void)
 {
 	struct karena_setup arg = { .size = sizeof(arg), .window = WINDOW };
@@ -90,6 +97,8 @@ static void lent_may_ask(void)
 	check_eq(fcntl(lent, F_GETFL) & O_ACCMODE, O_RDONLY);
 	check_eq(fcntl(lent, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	check_eq(heap_usable(lent, object), 64);
+	check_ret(ask_profile(lent, 0, 0), 0);
+	check_ret(ask_profile(lent, 0, KARENA_PROFILE_SET), -EBADF);
 	check_ret(heap_info(lent, 0, 0, &own), 0);
 	check_eq(own.id, heap.id);
 	check_ret(heap_classes(lent, 0, stats, 8, &count), 0);
@@ -192,6 +201,8 @@ static void by_number(int fd, __u32 id, int want, int want_change)
 	control.trace = 1;
 	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), want_change);
 	check_ret(kioctl(fd, KARENA_IOC_COLLECT, &collect), want_change);
+	check_ret(ask_profile(fd, id, 0), want);
+	check_ret(ask_profile(fd, id, KARENA_PROFILE_SET), want_change);
 }
 
 /* Who made a heap need not have a descriptor of it, only one to write with. */
@@ -311,6 +322,9 @@ static void borrower(void *arg)
 	check_ret(heap_info(heap->fd, 0, 0, &own), 0);
 	check_eq(own.id, heap->id);
 	check(heap_new(heap->fd, 64, 0));
+	/* But not whose stacks have led to it. */
+	check_ret(ask_profile(heap->fd, 0, 0), -EPERM);
+	check_ret(ask_profile(heap->fd, 0, KARENA_PROFILE_SET), -EPERM);
 	check_ret(dev_info(heap->fd, &dev), 0);
 	check_eq(dev.user_heaps, 0);
 	check_eq(dev.user_bytes, 0);

@@ -9,12 +9,12 @@ _karenactl_heaps() {
 # What may follow the words that are there, options aside.
 _karenactl_words() {
 	case "$*" in
-	'')			echo 'info heap class gc top help' ;;
+	'')			echo 'info heap class gc profile stat top help' ;;
 	heap|'help heap')	echo 'list show' ;;
 	class|'help class')	echo 'list' ;;
 	gc|'help gc')		echo 'run status trace set' ;;
-	help)			echo 'info heap class gc top' ;;
-	'heap show'|'class list'|'gc '???|'gc status'|'gc trace') _karenactl_heaps ;;
+	help)			echo 'info heap class gc profile stat top' ;;
+	'heap show'|'class list'|'gc run'|'gc set'|'gc status'|'gc trace'|profile) _karenactl_heaps ;;
 	'gc trace '*)		echo 'on off' ;;
 	'gc set '*)		echo 'percent= min_heap= mem_limit= period_ms= slice_us= share=' \
 					'assist_us= workers= trace= check=' ;;
@@ -25,6 +25,8 @@ _karenactl_options() {
 	case "$*" in
 	'')	echo '--help --usage --version' ;;
 	top)	echo '--batch --bytes --delay --iterations --json --help --usage' ;;
+	profile*) echo '--bytes --json --output= --rate= --help --usage' ;;
+	stat*)	echo '--bytes --heap= --json --prometheus --help --usage' ;;
 	help*)	;;
 	*)	echo '--bytes --json --help --usage' ;;
 	esac

@@ -57,8 +57,23 @@ int read_gc(int fd, __u32 id, struct karena_gc_info *info);
 int read_gc_control(int fd, __u32 id, struct karena_gc_control *control);
 int set_gc_control(int fd, struct karena_gc_control *control);
 int run_gc(int fd, __u32 id);
+/* All of one heap, or of each that the caller may see. */
+struct heap_numbers {
+	struct karena_heap_info info;
+	bool collected;			/* else the rest is 0 */
+	struct karena_gc_info gc;
+	struct karena_gc_control control;
+};
+
+struct heap_numbers *read_numbers(int fd, __u32 id, size_t *nr);
+int read_profile(int fd, __u32 id, const __u64 *rate, struct karena_profile *p);
 struct karena_class_info *read_classes(int fd, __u32 *count);
 struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count);
+
+/* For commands with options of their own, beside common_argp. */
+extern const struct argp common_argp;
+int take_id(struct options *opts, const char *arg, struct argp_state *state);
+int want_id(const struct options *opts, struct argp_state *state);
 
 /* options.c as well: "4M" in bytes; false if it is no size. */
 bool to_size(const char *text, __u64 *bytes);
@@ -115,6 +130,9 @@ extern const char * const reject_names[KARENA_NR_REJECT];
 void add_heap_cells(struct table *table, const struct karena_heap_info *heap,
 		    bool raw);
 
+/* metrics.c */
+int print_metrics(int fd, __u32 id);
+
 /* The commands; each returns one of EXIT_*. */
 int cmd_info(int argc, char **argv);
 int cmd_heap_list(int argc, char **argv);
@@ -124,6 +142,8 @@ int cmd_gc_run(int argc, char **argv);
 int cmd_gc_status(int argc, char **argv);
 int cmd_gc_trace(int argc, char **argv);
 int cmd_gc_set(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
 #endif /* KARENACTL_H */

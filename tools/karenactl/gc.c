@@ -39,17 +39,23 @@ static const char set_doc[] =
 	"\n"
 	"SIZE is in bytes, or ends with K, M, G or T.";
 
-#define SET(member) { #member, offsetof(struct karena_gc_control, member), \
-		      sizeof(((struct karena_gc_control *)0)->member) }
+#define AT(member)	offsetof(struct karena_gc_control, member)
 
 static const struct setting {
 	const char *name;
 	size_t offset;
-	size_t size;
+	bool wide;		/* 8 bytes, else 4 */
 } settings[] = {
-	SET(percent),		/* first: it may be off */
-	 SET(min_heap), SET(mem_limit), SET(period_ms), SET(slice_us),
-	SET(share), SET(assist_us), SET(workers), SET(trace), SET(check),
+	{ "percent", AT(percent), false },	/* first: it may be off */
+	{ "min_heap", AT(min_heap), true },
+	{ "mem_limit", AT(mem_limit), true },
+	{ "period_ms", AT(period_ms), false },
+	{ "slice_us", AT(slice_us), false },
+	{ "share", AT(share), false },
+	{ "assist_us", AT(assist_us), false },
+	{ "workers", AT(workers), false },
+	{ "trace", AT(trace), false },
+	{ "check", AT(check), false },
 };
 
 /* Both of what there is to know; 0 or -1. */
@@ -209,15 +215,15 @@ static bool change(struct karena_gc_control *control, const char *word)
 	if (!to_size(value, &number))
 		return false;
 	narrow = number;
-	if (s->size == sizeof(narrow) && narrow != number)
-		return false;
-	memcpy((char *)control + s->offset, s->size == sizeof(narrow) ? (void *)&narrow : &number,
-	       s->size);
-	return true;
+	if (s->wide)
+		memcpy((char *)control + s->offset, &number, sizeof(number));
+	else
+		memcpy((char *)control + s->offset, &narrow, sizeof(narrow));
+	return s->wide || narrow == number;
 }
 
 /* Changes what all words say, or nothing. */
-static int change_all(const struct options *opts, int nr, char *const *words)
+static int change_all(const struct options *opts, int nr, const char *const *words)
 {
 	struct karena_gc_control control = { };
 	int fd, i, rc = EXIT_FAILED;
@@ -246,22 +252,19 @@ int cmd_gc_set(int argc, char **argv)
 	parse_options(&opts, TAKES_ID_AND_WORDS, "ID NAME=VALUE...", set_doc, argc, argv);
 	if (!opts.nr_words)
 		return wrong("");
-	return change_all(&opts, opts.nr_words, opts.words);
+	return change_all(&opts, opts.nr_words, (const char *const *)opts.words);
 }
 
 int cmd_gc_trace(int argc, char **argv)
 {
-	static char on[] = "trace=1", off[] = "trace=0";
 	struct options opts = { };
-	char *word;
+	const char *word;
 
 	parse_options(&opts, TAKES_ID_AND_WORDS, "ID on|off", trace_doc, argc, argv);
-	word = opts.nr_words == 1 ? opts.words[0] : (char *)"";
+	word = opts.nr_words == 1 ? opts.words[0] : "";
 	if (!strcmp(word, "on"))
-		word = on;
-	else if (!strcmp(word, "off"))
-		word = off;
-	else
-		return wrong(word);
-	return change_all(&opts, 1, &word);
+		return change_all(&opts, 1, (const char *[]){ "trace=1" });
+	if (!strcmp(word, "off"))
+		return change_all(&opts, 1, (const char *[]){ "trace=0" });
+	return wrong(word);
 }

@@ -35,7 +35,7 @@ static int take_common_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp common_argp = {
+const struct argp common_argp = {
 	.options = option_list,
 	.parser = take_common_option,
 };
@@ -71,6 +71,22 @@ bool to_size(const char *text, __u64 *bytes)
 	return !__builtin_mul_overflow(*bytes, 1ULL << 10 * (unit - units + 1), bytes);
 }
 
+int take_id(struct options *opts, const char *arg, struct argp_state *state)
+{
+	if (opts->has_id)
+		argp_error(state, "'%s' is one argument too many", arg);
+	opts->id = to_id(arg, state);
+	opts->has_id = true;
+	return 0;
+}
+
+int want_id(const struct options *opts, struct argp_state *state)
+{
+	if (!opts->has_id)
+		argp_error(state, "which heap? (see karenactl heap list)");
+	return 0;
+}
+
 static int take_operand(int key, char *arg, struct argp_state *state)
 {
 	struct parse *parse = state->input;
@@ -86,15 +102,11 @@ static int take_operand(int key, char *arg, struct argp_state *state)
 			state->next = state->argc;
 			return 0;
 		}
-		if (parse->operand == TAKES_NOTHING || parse->opts->has_id)
+		if (parse->operand == TAKES_NOTHING)
 			argp_error(state, "'%s' is one argument too many", arg);
-		parse->opts->id = to_id(arg, state);
-		parse->opts->has_id = true;
-		return 0;
+		return take_id(parse->opts, arg, state);
 	case ARGP_KEY_END:
-		if (parse->operand >= TAKES_ID && !parse->opts->has_id)
-			argp_error(state, "which heap? (see karenactl heap list)");
-		return 0;
+		return parse->operand >= TAKES_ID ? want_id(parse->opts, state) : 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}

@@ -15,6 +15,7 @@
 #           two threads of a process run at a time
 #   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
+#   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -131,7 +132,19 @@ bench_malloc() {
 	report malloc "$kernel" malloc/report.awk "$log"
 }
 
-all=(slab mark user-gc malloc)
+bench_profile() {
+	local kernel=stock-6.1 log
+	malloc_programs
+	log=$KARENA_BUILD/vm/logs/bench-profile-$kernel.log
+	"$KARENA_VM/build.sh" "$kernel" >/dev/null
+	say "benchmark profile on $kernel"
+	"$KARENA_VM/run.sh" --name "bench-profile-$kernel" --memory 3G --timeout 3600 \
+		"$kernel" -- "$KARENA_VM/guest.sh" bench profile >"$log" ||
+		{ tail -n 5 "$log" >&2; exit 1; }
+	report profile "$kernel" profile/report.awk "$log"
+}
+
+all=(slab mark user-gc malloc profile)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do
