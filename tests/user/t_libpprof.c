@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/rseq.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -194,6 +195,8 @@ static bool can_run(void)
 {
 	if (access("/usr/bin/go", X_OK))
 		tap_skip("there is no go");
+	else if (!__rseq_size)
+		tap_skip("CPUs have no magazines here, others are not counted exactly");
 	else if (!getenv("KARENA_BUILD"))
 		tap_skip("KARENA_BUILD is not set");
 	else
