@@ -194,6 +194,7 @@ struct karena_gc_params {
  * @weak_cleared: whose objects are gone, in all cycles
  * @slice_us: slices by length: below 1 microsecond, below 2, 4, 8, ...
  * @stop_us: stops by length
+ * @assist_us: slices of allocations by length
  */
 struct karena_gc_stats {
 	u64 cycles;
@@ -228,6 +229,7 @@ struct karena_gc_stats {
 	u64 weak_cleared;
 	u64 slice_us[KARENA_SLICE_BUCKETS];
 	u64 stop_us[KARENA_SLICE_BUCKETS];
+	u64 assist_us[KARENA_SLICE_BUCKETS];
 };
 
 struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,

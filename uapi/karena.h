@@ -73,6 +73,7 @@
 #define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
 #define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
 #define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
+#define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_STACK */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -431,14 +432,19 @@ KARENA_ASSERT(sizeof(struct karena_class_stats) == 24);
  * struct karena_collect - KARENA_IOC_COLLECT: collect now
  * @size: sizeof(struct karena_collect)
  * @flags: KARENA_COLLECT_WAIT: until it is done, and what was found dead is free
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
- * Errors: EINVAL the heap is not collected; EINTR a fatal signal came first.
+ * Errors: EBADF the descriptor is not open for writing; EINVAL the heap is not
+ * collected; EINTR a fatal signal came first; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_collect {
 	__u32 size;
 	__u32 flags;
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_collect) == 8);
+KARENA_ASSERT(sizeof(struct karena_collect) == 16);
 
 #define KARENA_COLLECT_WAIT	(1U << 0)
 
@@ -475,7 +481,9 @@ KARENA_ASSERT(sizeof(struct karena_extent) == 16);
 /**
  * struct karena_refill - KARENA_IOC_REFILL: objects of a type, to hand out one by one
  * @size: sizeof(struct karena_refill)
- * @flags: 0
+ * @flags: in: 0, or KARENA_REFILL_SAMPLE if that is what the last call told for the same
+ *	objects; out: KARENA_REFILL_SAMPLE: behind these there is one to be sampled
+ *	(KARENA_IOC_PROFILE), which the next call gets
  * @type: number of a type (KARENA_IOC_REGISTER)
  * @count: in: most objects, 1 to KARENA_MAX_BULK; out: how many there are, at least 1
  * @extents: address of an array of struct karena_extent, which gets the objects
@@ -502,6 +510,8 @@ struct karena_refill {
 	__u32 distance;
 };
 KARENA_ASSERT(sizeof(struct karena_refill) == 32);
+
+#define KARENA_REFILL_SAMPLE	(1U << 0)
 
 /* Most objects of a magazine, and what a slot counts in, in bytes. */
 #define KARENA_MAGAZINE_SLOTS	2000
@@ -531,12 +541,14 @@ static inline __u32 karena_magazine_pages(__u32 number)
 /**
  * struct karena_cpu_magazine - objects of a span class that a CPU has ready
  * @top: number of the slot behind the last one that has an object
+ * @left: objects that are to be taken until one is asked for by KARENA_IOC_FILL
  * @end: of that behind the last one that may have one, written by the kernel, which
  *	makes it more as calls show that it would be of use
  * @begin: of the first one; as @end, and as @top, if there is none
  */
 struct karena_cpu_magazine {
-	__u32 top;
+	__u16 top;
+	__u16 left;
 	__u16 end;
 	__u16 begin;
 };
@@ -548,8 +560,10 @@ KARENA_ASSERT(sizeof(struct karena_cpu_magazine) == 8);
  * @slot: objects: the distance of each from the begin of the window, in KARENA_SLOT_UNIT
  *
  * Whoever runs on a CPU may take the object before @top, or put one there, and does so by
- * a sequence that begins anew if it is preempted (rseq(2)) and has one store to @top as
- * its last instruction.  Those of CPU c are at
+ * a sequence that begins anew if it is preempted (rseq(2)) and has one store to @top and
+ * @left together as its last instruction.  Who takes an object subtracts 1 from both; at
+ * a @left of 0, which comes rarely, KARENA_IOC_FILL is called as if there were none: by
+ * that the kernel samples objects (KARENA_IOC_PROFILE).  Those of CPU c are at
  *
  *	(KARENA_NO_CPUS + c) << KARENA_CPU_SHIFT
  *
@@ -773,9 +787,11 @@ KARENA_ASSERT(sizeof(struct karena_shade) == 24);
  * @assist_us: most microseconds that an allocation helps at a time, 0 for none
  * @trace: 1: a line in the kernel's log for each cycle
  * @check: 1: find what is reachable a second time, by other means, and compare
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
  * Errors: EBADF to change it needs a descriptor to write; EINVAL also if the heap is
- * not collected; EINTR.
+ * not collected; EINTR; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_gc_control {
 	__u32 size;
@@ -790,8 +806,10 @@ struct karena_gc_control {
 	__u32 assist_us;
 	__u32 trace;
 	__u32 check;
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
+KARENA_ASSERT(sizeof(struct karena_gc_control) == 64);
 
 #define KARENA_GC_SET		(1U << 0)
 
@@ -827,8 +845,11 @@ KARENA_ASSERT(sizeof(struct karena_gc_control) == 56);
  * @weak_cleared: whose objects are gone, in all cycles
  * @slice_us: slices by length, see KARENA_GC_BUCKETS
  * @stop_us: stops by length
+ * @assist_us: slices of allocations by length, which @slice_us has as well
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
  *
- * Errors: EINVAL also if the heap is not collected.
+ * Errors: EINVAL also if the heap is not collected; those of KARENA_IOC_HEAP_INFO.
  */
 struct karena_gc_info {
 	__u32 size;
@@ -858,8 +879,11 @@ struct karena_gc_info {
 	__u64 weak_cleared;
 	__u64 slice_us[KARENA_GC_BUCKETS];
 	__u64 stop_us[KARENA_GC_BUCKETS];
+	__u64 assist_us[KARENA_GC_BUCKETS];
+	__u32 id;
+	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_gc_info) == 448);
+KARENA_ASSERT(sizeof(struct karena_gc_info) == 584);
 
 /**
  * struct karena_weak_cell - KARENA_IOC_WEAK: a reference that does not keep its object;
@@ -1103,6 +1127,104 @@ struct karena_explain {
 };
 KARENA_ASSERT(sizeof(struct karena_explain) == 16 + 23 * 8 + KARENA_GC_BUCKETS * 8);
 
+/* Most return addresses of a stack, and bytes of a kernel function's name. */
+#define KARENA_MAX_FRAMES	128
+#define KARENA_FUNCTION_LEN	64
+
+/**
+ * struct karena_profile - KARENA_IOC_PROFILE: where a heap's objects come from
+ * @size: sizeof(struct karena_profile)
+ * @flags: KARENA_PROFILE_SET: sample from here on as @rate says
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
+ * @rate: in, with KARENA_PROFILE_SET: mean number of bytes from one sample to the next,
+ *	up to 2^40; 0: none are taken.  out: how it is
+ * @samples: out: objects that have been sampled
+ * @lost: out: of these, and beside them, those that are not told of, or without a stack, for
+ *	lack of memory
+ * @records: address of room for struct karena_profile_record
+ * @length: in: its bytes, 0: only tell; out: bytes of all that there is.  If that is more,
+ *	records are missing
+ *
+ * An object of n bytes is sampled with a probability of 1 - exp(-n / rate), whoever
+ * allocates it in whichever way, and each one by itself: who divides counts by that gets
+ * what there is, on average.  A sampled object has a page of KARENA_PAGE_SIZE or some of
+ * its own.  It lies where the page-to-class map has 0, and KARENA_IOC_STACK may then tell
+ * which calls have led to it.  In a heap that is collected the profile is as of the last
+ * complete cycle.  A clone begins without.
+ *
+ * It has addresses of whoever uses the heap, and so is for the user who made it, or with
+ * CAP_SYS_ADMIN.  Errors: EBADF to set it needs a descriptor to write; EPERM the heap is
+ * another user's; EINVAL also if the heap is no program's; EFAULT; ENOMEM; those of
+ * KARENA_IOC_HEAP_INFO.
+ */
+struct karena_profile {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+	__u64 rate;
+	__u64 samples;
+	__u64 lost;
+	__u64 records;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_profile) == 56);
+
+#define KARENA_PROFILE_SET	(1U << 0)
+
+/**
+ * struct karena_profile_record - sampled objects of one size that come from one place
+ * @size: bytes of the record, with what follows
+ * @pid: process, in the caller's pid namespace, 0 if not there
+ * @object_size: bytes of an object, as of its size class
+ * @rate: at which they have been sampled
+ * @allocs: how many
+ * @frees: of these, how many are not there any more
+ * @gone: 1: so is the process; its number may be another's
+ * @nr_frames: return addresses, the innermost first, which follow
+ * @nr_functions: functions of the kernel, if kernel code has asked for them by itself; their
+ *	names follow, KARENA_FUNCTION_LEN bytes each
+ * @reserved: 0
+ */
+struct karena_profile_record {
+	__u32 size;
+	__u32 pid;
+	__u64 object_size;
+	__u64 rate;
+	__u64 allocs;
+	__u64 frees;
+	__u32 gone;
+	__u32 nr_frames;
+	__u32 nr_functions;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_profile_record) == 56);
+
+/**
+ * struct karena_stack - KARENA_IOC_STACK: which calls have led to a sampled object
+ * @size: sizeof(struct karena_stack)
+ * @flags: 0
+ * @object: its address
+ * @frames: address of an array of @count __u64: return addresses, the innermost first
+ * @count: how many, 1 to KARENA_MAX_FRAMES
+ * @reserved: 0
+ *
+ * The kernel follows frame pointers, which few programs have; who allocates may know
+ * better.  Once for each object, by the process that it was allocated for.
+ *
+ * Errors: EBADF, ENXIO, EINVAL, EFAULT; ENOENT no such object; ENOMEM.
+ */
+struct karena_stack {
+	__u32 size;
+	__u32 flags;
+	__u64 object;
+	__u64 frames;
+	__u32 count;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_stack) == 32);
+
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
 #define KARENA_PHASE_MARK	1
@@ -1124,11 +1246,12 @@ KARENA_ASSERT(sizeof(struct karena_explain) == 16 + 23 * 8 + KARENA_GC_BUCKETS *
  * @magazines_size: bytes of the region of magazines, 0 if the heap has none
  * @reserved: 0
  *
- * The map has a __u16 for each page of the window: 0 when no span holds the
- * page, else 1 + the span class (twice the size class, plus 1 for noscan), and
- * KARENA_MAP_TYPED beside it if its objects have a type with references, and
- * KARENA_MAP_SPECIAL if some that begin there have weak references or cleanups; in a
- * private heap the number of a magazine for large objects, if there is one for the page's.
+ * The map has a __u16 for each page of the window: 0 when no span holds the page, or it is
+ * that of an object which is sampled (KARENA_IOC_PROFILE); else 1 + the span class (twice
+ * the size class, plus 1 for noscan), and KARENA_MAP_TYPED beside it if its objects have a
+ * type with references.  KARENA_MAP_SPECIAL is beside these if some objects that begin
+ * there have weak references or cleanups.  In a private heap it is the number of a magazine
+ * for large objects, if there is one for the page's.
  */
 struct karena_control {
 	__u64 magic;
@@ -1176,5 +1299,7 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_RECLAIM	_IOWR(KARENA_IOC_MAGIC, 0x19, struct karena_reclaim)
 #define KARENA_IOC_MEMORY	_IOWR(KARENA_IOC_MAGIC, 0x1a, struct karena_memory)
 #define KARENA_IOC_EXPLAIN	_IOWR(KARENA_IOC_MAGIC, 0x1b, struct karena_explain)
+#define KARENA_IOC_PROFILE	_IOWR(KARENA_IOC_MAGIC, 0x1c, struct karena_profile)
+#define KARENA_IOC_STACK	_IOW(KARENA_IOC_MAGIC, 0x1d, struct karena_stack)
 
 #endif /* _UAPI_KARENA_H */

@@ -33,6 +33,7 @@
 struct karena_central;
 struct karena_heap;
 struct karena_run;
+struct karena_sample;
 
 /*
  * Who has a slot of a span.  In a user heap that is told by a byte for each:
@@ -107,6 +108,7 @@ struct karena_span {
 	struct list_head all;		/* heap->spans, mheap lock */
 	size_t large_size;		/* bytes of a large object */
 	struct llist_node retired;	/* heap->retired: to be unmapped */
+	struct karena_sample *sample;	/* observe/profile.c; NULL if it is not sampled */
 	struct rcu_head rcu;
 	unsigned long free[];		/* bitmap of free slots, central lock */
 };

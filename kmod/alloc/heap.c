@@ -118,6 +118,7 @@ void karena_heap_teardown(struct karena_heap *heap)
 	if (heap->tag)
 		ida_free(&tags, heap->tag);
 	karena_scavenge_now(heap, 0);
+	karena_profile_exit(heap);
 	karena_group_forget(heap);
 	free_percpu(heap->tiny);
 	put_pid(heap->pid);

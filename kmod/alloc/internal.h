@@ -229,6 +229,9 @@ struct karena_heap {
 	struct karena_shape **shapes;	/* blocks of them, NULL if not collected */
 	u32 cycle;			/* number of the last that began */
 	void (*paced)(struct karena_heap *heap, size_t bytes, gfp_t gfp);
+	struct karena_profiler *profiler;	/* observe/profile.c; or NULL */
+	/* The span of a sampled object goes. */
+	void (*gone)(struct karena_heap *heap, struct karena_span *span);
 	struct karena_tiny_cache __percpu *tiny;
 	struct hlist_head types;	/* heap->lock */
 	u32 nr_types;			/* heap->lock */
@@ -276,6 +279,12 @@ struct karena_heap {
 	struct pid *pid;
 	char name[KARENA_NAME_LEN];
 };
+
+/* Where an address is, for a trace event: what a program knows, of kernel heaps nothing. */
+static inline u64 karena_traced(const struct karena_heap *heap, unsigned long addr)
+{
+	return heap->user ? addr - heap->base : U64_MAX;
+}
 
 /* The newest of all centrals; they go on by next.  Pairs with karena_central_add(). */
 static inline struct karena_central *karena_first_central(struct karena_heap *heap)
@@ -530,6 +539,9 @@ unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
 				 const struct karena_layout *layout, unsigned int flags,
 				 gfp_t gfp);
 enum karena_reject karena_large_free(struct karena_heap *heap, unsigned long addr);
+unsigned long karena_large_alloc_sampled(struct karena_heap *heap, size_t size,
+					 const struct karena_layout *layout, unsigned int flags,
+					 gfp_t gfp, struct karena_sample *sample);
 size_t karena_large_usable(struct karena_heap *heap, unsigned long addr);
 void karena_large_reap(struct karena_heap *heap);
 void karena_reap_work(struct work_struct *work);
@@ -549,9 +561,10 @@ struct karena_central *karena_type_central(struct karena_type *type, size_t size
 unsigned long karena_alloc_typed(struct karena_type *type, size_t size, unsigned int flags,
 				 gfp_t gfp);
 
-/* gc/heap.c: the one thing that is called upwards. */
+/* gc/heap.c, observe/profile.c: what is called upwards. */
 int karena_gc_init(struct karena_heap *heap);
 void karena_gc_exit(struct karena_heap *heap);
+void karena_profile_exit(struct karena_heap *heap);
 
 /* heap.c */
 extern struct xarray karena_heaps;

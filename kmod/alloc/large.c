@@ -27,9 +27,10 @@ static void clear_large(struct karena_heap *heap, unsigned long addr, size_t siz
 	}
 }
 
+/* With @sample of an object that is sampled: the span's then. */
 static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 				 const struct karena_layout *layout, unsigned int flags,
-				 gfp_t gfp)
+				 gfp_t gfp, struct karena_sample *sample)
 {
 	unsigned long npages = DIV_ROUND_UP(size, KARENA_PAGE_SIZE);
 	struct karena_span *span;
@@ -47,6 +48,10 @@ static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 		karena_mheap_free(heap, run);
 		return 0;
 	}
+	span->sample = sample;
+	/* As if nothing were there: whoever frees it asks the kernel. */
+	if (sample && heap->backing->publish)
+		heap->backing->publish(heap, run, 0);
 	if (!run->zeroed && (!(flags & KARENA_NOZERO) || want_init_on_alloc(gfp)))
 		clear_large(heap, span->base, size, gfp);
 	base = span->base;
@@ -155,7 +160,15 @@ unsigned long karena_large_alloc(struct karena_heap *heap, size_t size,
 		return 0;
 	if (!heap->user && size > KARENA_CHUNK_PAGES * KARENA_PAGE_SIZE)
 		return mapped_alloc(heap, size, layout, flags, gfp);
-	return paged_alloc(heap, size, layout, flags, gfp);
+	return paged_alloc(heap, size, layout, flags, gfp, NULL);
+}
+
+/* The same in a program's heap of any size, of which @sample is the sample. */
+unsigned long karena_large_alloc_sampled(struct karena_heap *heap, size_t size,
+					 const struct karena_layout *layout, unsigned int flags,
+					 gfp_t gfp, struct karena_sample *sample)
+{
+	return paged_alloc(heap, size, layout, flags, gfp, sample);
 }
 
 /* Span of the large object that @addr is in; call under RCU. */
@@ -187,6 +200,8 @@ void karena_large_retire(struct karena_span *span)
 {
 	struct karena_heap *heap = span->heap;
 
+	if (span->sample)
+		heap->gone(heap, span);
 	if (!span->mapped && !heap->collected) {
 		karena_pagemap_set(heap->map, span->run, NULL);
 		karena_span_delete(span);

@@ -10,6 +10,7 @@
  */
 #include <linux/slab.h>
 
+#include "kmod/observe/trace.h"
 #include "internal.h"
 
 /* Most bytes, and most magazines, that a depot keeps; two magazines in any case. */
@@ -356,6 +357,7 @@ unsigned int karena_central_take(struct karena_central *central, unsigned long *
 
 	while (got < enough && add_span(central, got ? easy : gfp))
 		got += take(central, slots + got, n - got, gfp);
+	trace_karena_refill(central->heap->id, central->size, got);
 	count_used(central, got, gfp);
 	return got;
 }
@@ -425,6 +427,7 @@ unsigned int karena_central_take_extents(struct karena_central *central,
 
 	while (got < enough && to->nr < to->room && add_span(central, got ? easy : gfp))
 		got += take_extents(central, to, most - got, gfp);
+	trace_karena_refill(central->heap->id, central->size, got);
 	count_used(central, got, gfp);
 	return got;
 }
@@ -512,6 +515,7 @@ void karena_central_put(struct karena_central *central, unsigned long *slots,
 	}
 	central->flushes++;
 	spin_unlock_irqrestore(&central->lock, flags);
+	trace_karena_flush(central->heap->id, central->size, n);
 	atomic64_sub((u64)n * central->size, &central->heap->used);
 	karena_spans_delete(&gone);
 }

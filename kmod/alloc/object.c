@@ -11,6 +11,7 @@
 #include <linux/printk.h>
 #include <linux/sched.h>
 
+#include "kmod/observe/trace.h"
 #include "object.h"
 
 static unsigned long alloc_failed(struct karena_heap *heap)
@@ -306,6 +307,7 @@ static_assert(ARRAY_SIZE(reject_names) == KARENA_NR_REJECT);
 void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_reject why)
 {
 	atomic64_inc(&heap->rejects[why]);
+	trace_karena_wrong_free(heap->id, karena_traced(heap, addr), why);
 	if (test_and_set_bit(0, &heap->reported))
 		return;
 	if (heap->user)

@@ -50,6 +50,8 @@ enum karena_plant {
 	KARENA_PLANT_WEAK_KEPT,		/* weak references to what is gone */
 	KARENA_PLANT_SHRINK_UNMAPPED,	/* what it gives back stays where it is mapped */
 	KARENA_PLANT_DENSE_SCAVENGED,	/* what is free in a dense chunk goes as well */
+	KARENA_PLANT_FREE_UNSEEN,	/* what is freed stays in the profile */
+	KARENA_PLANT_TAKES_UNCOUNTED,	/* no magazine asks for a sample */
 };
 
 enum karena_point {

@@ -18,6 +18,7 @@
 #include <linux/log2.h>
 #include <linux/sched.h>
 
+#include "kmod/observe/trace.h"
 #include "internal.h"
 
 /* Free pages that are kept whatever the heap's size, and of what it uses a tenth. */
@@ -144,6 +145,7 @@ static unsigned long step(struct karena_heap *heap, unsigned long keep, unsigned
 		npages = run->npages;
 		heap->backing->release(heap, run);
 		hold_end(&hold, s, npages);
+		trace_karena_scavenge(heap->id, npages << KARENA_PAGE_SHIFT);
 	}
 	mutex_unlock(&heap->reap_lock);
 	return npages;
@@ -189,6 +191,8 @@ unsigned long karena_scavenge_try(struct karena_heap *heap, unsigned long most)
 		n++;
 	}
 	atomic64_add(n, &heap->scavenger.returned);
+	if (n)
+		trace_karena_scavenge(heap->id, n << KARENA_PAGE_SHIFT);
 	return n;
 }
 

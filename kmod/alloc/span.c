@@ -7,6 +7,7 @@
  */
 #include <linux/slab.h>
 
+#include "kmod/observe/trace.h"
 #include "internal.h"
 
 const struct karena_layout karena_layout_conservative = {
@@ -175,6 +176,8 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 		atomic64_add(large_size, &heap->used);
 	}
 	spin_unlock_irqrestore(&heap->lock, flags);
+	trace_karena_span_new(heap->id, karena_traced(heap, span->base),
+			      run->npages << KARENA_PAGE_SHIFT, span->size);
 	return span;
 }
 
@@ -188,6 +191,10 @@ struct karena_run *karena_span_retire(struct karena_span *span)
 	struct karena_run *run = span->run;
 	unsigned long flags;
 
+	if (span->sample)
+		heap->gone(heap, span);
+	trace_karena_span_gone(heap->id, karena_traced(heap, span->base),
+			       run->npages << KARENA_PAGE_SHIFT, span->size);
 	if (heap->backing->publish)
 		heap->backing->publish(heap, run, 0);
 	spin_lock_irqsave(&heap->lock, flags);

@@ -130,6 +130,16 @@ static inline void karena_unmapped(void)
 		synchronize_rcu_expedited();
 }
 
+/* Where the frame of a program is, if it has frame pointers. */
+static inline unsigned long karena_user_frame(struct pt_regs *regs)
+{
+#ifdef CONFIG_UML
+	return PT_REGS_BP(regs);
+#else
+	return frame_pointer(regs);
+#endif
+}
+
 /* Whether a task is, or may still be, on a CPU; if not, what it did there is seen. */
 static inline bool karena_task_on_cpu(struct task_struct *task)
 {

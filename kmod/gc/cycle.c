@@ -42,6 +42,7 @@
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
 
+#include "kmod/observe/trace.h"
 #include "gc.h"
 
 #define SWEEP_STEP	32u
@@ -75,6 +76,7 @@ struct slice {
 /* All threads stood still for so long, or did not. */
 void karena_count_stop(struct karena_gc *gc, u64 ns, bool done)
 {
+	trace_karena_stop(gc->heap->id, ns, done);
 	spin_lock(&gc->stats_lock);
 	gc->stats.stops += done;
 	gc->stats.put_off += !done;
@@ -87,8 +89,13 @@ void karena_count_stop(struct karena_gc *gc, u64 ns, bool done)
 static void count_slice(struct karena_gc *gc, const struct slice *slice)
 {
 	u64 ns = ktime_get_mono_fast_ns() - slice->begin;
+	const struct karena_mark_work *work = &slice->work;
 	bool late = ns > slice->budget;
 
+	if (slice->assist)
+		trace_karena_assist(gc->heap->id, ns, work->objects, work->scanned);
+	else
+		trace_karena_slice(gc->heap->id, ns, work->objects, work->scanned);
 	spin_lock(&gc->stats_lock);
 	gc->stats.slices++;
 	gc->stats.assists += slice->assist;
@@ -97,9 +104,10 @@ static void count_slice(struct karena_gc *gc, const struct slice *slice)
 	gc->stats.mark_ns += ns;
 	gc->stats.assist_ns += slice->assist ? ns : 0;
 	gc->stats.slice_us[slice_bucket(ns)]++;
-	gc->marked.objects += slice->work.objects;
-	gc->marked.bytes += slice->work.bytes;
-	gc->marked.scanned += slice->work.scanned;
+	gc->stats.assist_us[slice_bucket(ns)] += slice->assist;
+	gc->marked.objects += work->objects;
+	gc->marked.bytes += work->bytes;
+	gc->marked.scanned += work->scanned;
 	karena_limiter_count(gc, ns);
 	spin_unlock(&gc->stats_lock);
 }
@@ -248,11 +256,17 @@ static void set_phase(struct karena_gc *gc, u8 phase)
 		gc->world->phase(gc->heap);
 }
 
+static void trace_part(struct karena_gc *gc, enum karena_trace_phase part)
+{
+	trace_karena_phase(gc->heap->id, gc->heap->cycle, part);
+}
+
 static void begin(struct karena_gc *gc)
 {
 	struct karena_heap *heap = gc->heap;
 
 	WRITE_ONCE(heap->cycle, heap->cycle + 1);
+	trace_part(gc, KARENA_TRACE_BEGIN);
 	atomic64_set(&gc->shaded_bytes, 0);
 	gc->marked = (struct karena_mark_work){};
 	karena_keep_begin(heap);
@@ -292,6 +306,7 @@ static void protect(struct karena_gc *gc)
 {
 	u64 begin = ktime_get_mono_fast_ns();
 
+	trace_part(gc, KARENA_TRACE_PROTECT);
 	gc->world->protect(gc->heap);
 	spin_lock(&gc->stats_lock);
 	gc->stats.protect_ns += ktime_get_mono_fast_ns() - begin;
@@ -303,10 +318,12 @@ static void mark(struct karena_gc *gc)
 	karena_roots_mark(gc);
 	if (gc->world) {
 		protect(gc);
+		trace_part(gc, KARENA_TRACE_SNAPSHOT);
 		gc->world->snapshot(gc->heap);
 		if (!karena_is_planted(KARENA_PLANT_BORN_UNSCANNED))
 			karena_queue_born(gc);
 	}
+	trace_part(gc, KARENA_TRACE_MARK);
 	karena_at(gc->heap, KARENA_POINT_ROOTS);
 	if (karena_is_planted(KARENA_PLANT_EARLY_END)) {
 		forget_greys(gc);
@@ -330,6 +347,7 @@ static void end(struct karena_gc *gc)
 	/* Who has looked at it under the lock, and marks, is done. */
 	mutex_lock(&gc->roots_lock);
 	set_phase(gc, KARENA_SWEEP);
+	trace_part(gc, KARENA_TRACE_SWEEP);
 	mutex_unlock(&gc->roots_lock);
 	/*
 	 * Whoever has seen it mark and is about to set a mark does so before a span
@@ -392,6 +410,7 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 	/* Who waits for the cycle is not to wait for the worker. */
 	karena_large_reap(heap);
 	set_phase(gc, KARENA_IDLE);
+	trace_part(gc, KARENA_TRACE_IDLE);
 	cycle.swept = ktime_get_mono_fast_ns();
 	count_cycle(gc, &cycle);
 	WRITE_ONCE(gc->done, heap->cycle);

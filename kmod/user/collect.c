@@ -129,11 +129,11 @@ void karena_collect_exit(struct karena_uheap *uh)
 
 /* --- calls --- */
 
-int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req)
+int karena_do_collect(struct karena_heap *heap, const struct karena_collect *req)
 {
-	if (req->flags & ~KARENA_COLLECT_WAIT)
+	if (req->flags & ~KARENA_COLLECT_WAIT || req->reserved)
 		return -EINVAL;
-	return karena_collect(&uh->heap, req->flags & KARENA_COLLECT_WAIT);
+	return karena_collect(heap, req->flags & KARENA_COLLECT_WAIT);
 }
 
 int karena_do_step(struct karena_uheap *uh, struct karena_step *req)
@@ -209,16 +209,16 @@ static int set_control(struct karena_heap *heap, const struct karena_gc_control 
 	return karena_gc_set(heap, &params);
 }
 
-int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req)
+int karena_do_gc_control(struct karena_heap *heap, struct karena_gc_control *req)
 {
 	struct karena_gc_params params;
 	int err;
 
-	if (req->flags & ~KARENA_GC_SET || req->trace > 1 || req->check > 1)
+	if (req->flags & ~KARENA_GC_SET || req->trace > 1 || req->check > 1 || req->reserved)
 		return -EINVAL;
 	if (req->flags & KARENA_GC_SET)
-		return set_control(&uh->heap, req);
-	err = karena_gc_get(&uh->heap, &params);
+		return set_control(heap, req);
+	err = karena_gc_get(heap, &params);
 	if (err)
 		return err;
 	*req = (struct karena_gc_control) {
@@ -233,20 +233,22 @@ int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req)
 		.assist_us = params.assist_us,
 		.trace = params.trace,
 		.check = params.check,
+		.id = req->id,
 	};
 	return 0;
 }
 
-int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info)
+int karena_do_gc_info(struct karena_heap *heap, struct karena_gc_info *info)
 {
 	struct karena_gc_stats stats;
 
-	if (!uh->heap.gc)
+	if (!heap->gc)
 		return -EINVAL;
-	karena_gc_stats(&uh->heap, &stats);
+	karena_gc_stats(heap, &stats);
 	*info = (struct karena_gc_info) {
 		.size = info->size,
-		.phase = READ_ONCE(uh->heap.head.phase),
+		.id = info->id,
+		.phase = READ_ONCE(heap->head.phase),
 		.cycles = stats.cycles,
 		.forced = stats.forced,
 		.freed_objects = stats.freed_objects,
@@ -274,5 +276,6 @@ int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info)
 	static_assert(sizeof(info->slice_us) == sizeof(stats.slice_us));
 	memcpy(info->slice_us, stats.slice_us, sizeof(info->slice_us));
 	memcpy(info->stop_us, stats.stop_us, sizeof(info->stop_us));
+	memcpy(info->assist_us, stats.assist_us, sizeof(info->assist_us));
 	return 0;
 }

@@ -48,6 +48,8 @@ union karena_arg {
 	struct karena_reclaim reclaim;
 	struct karena_memory memory;
 	struct karena_explain explain;
+	struct karena_profile profile;
+	struct karena_stack stack;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -60,7 +62,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
-			    KARENA_FEAT_SPECIALS | KARENA_FEAT_RETURN,
+			    KARENA_FEAT_SPECIALS | KARENA_FEAT_RETURN | KARENA_FEAT_PROFILE,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -329,12 +331,30 @@ static int do_class_stats(struct file *file, union karena_arg *arg, void __user 
 	return err;
 }
 
+/* Collects a heap; not while a clone is made of it. */
+static int collect(struct karena_heap *heap, const struct karena_collect *req)
+{
+	struct karena_uheap *uh = heap->user ? to_uheap(heap) : NULL;
+	int err;
+
+	if (uh && karena_calls_enter(uh))
+		return -EINTR;
+	err = karena_do_collect(heap, req);
+	if (uh)
+		karena_calls_exit(uh);
+	return err;
+}
+
 static int do_collect(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	struct karena_uheap *uh = karena_file_heap(file);
-	int err = karena_do_collect(uh, &arg->collect);
+	struct karena_heap *heap = named_heap(file, arg->collect.id, false);
+	int err;
 
-	karena_scavenge_settle(&uh->heap);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = collect(heap, &arg->collect);
+	karena_scavenge_settle(heap);
+	karena_heap_put(heap);
 	return err;
 }
 
@@ -389,9 +409,17 @@ static int do_root(struct file *file, union karena_arg *arg, void __user *uarg)
 
 static int do_gc_control(struct file *file, union karena_arg *arg, void __user *uarg)
 {
+	struct karena_heap *heap;
+	int err;
+
 	if (arg->gc_control.flags & KARENA_GC_SET && !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	return karena_do_gc_control(karena_file_heap(file), &arg->gc_control);
+	heap = named_heap(file, arg->gc_control.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_gc_control(heap, &arg->gc_control);
+	karena_heap_put(heap);
+	return err;
 }
 
 static int do_shade(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -431,7 +459,38 @@ static int do_cleanup(struct file *file, union karena_arg *arg, void __user *uar
 
 static int do_gc_info(struct file *file, union karena_arg *arg, void __user *uarg)
 {
-	return karena_do_gc_info(karena_file_heap(file), &arg->gc_info);
+	struct karena_heap *heap;
+	int err;
+
+	if (arg->gc_info.reserved)
+		return -EINVAL;
+	heap = named_heap(file, arg->gc_info.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_gc_info(heap, &arg->gc_info);
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_profile(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap;
+	int err;
+
+	if (arg->profile.flags & KARENA_PROFILE_SET && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	heap = named_heap(file, arg->profile.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	/* A descriptor is not enough: others' addresses are in it. */
+	err = may_see(heap) ? karena_do_profile(heap, &arg->profile) : -EPERM;
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_stack(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return karena_do_stack(karena_file_heap(file), &arg->stack);
 }
 
 #define NEEDS_HEAP	BIT(0)
@@ -456,12 +515,11 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_CLASS_STATS)] = { do_class_stats, KARENA_IOC_CLASS_STATS, 0 },
 	[_IOC_NR(KARENA_IOC_REGISTER)] = { do_register, KARENA_IOC_REGISTER,
 					   CHANGES },
-	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT,
-					  CHANGES },
+	[_IOC_NR(KARENA_IOC_COLLECT)] = { do_collect, KARENA_IOC_COLLECT, NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_STEP)] = { do_step, KARENA_IOC_STEP, CHANGES },
 	[_IOC_NR(KARENA_IOC_ROOT)] = { do_root, KARENA_IOC_ROOT, NEEDS_HEAP },
-	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, NEEDS_HEAP },
-	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_GC_CONTROL)] = { do_gc_control, KARENA_IOC_GC_CONTROL, 0 },
+	[_IOC_NR(KARENA_IOC_GC_INFO)] = { do_gc_info, KARENA_IOC_GC_INFO, 0 },
 	[_IOC_NR(KARENA_IOC_SHADE)] = { do_shade, KARENA_IOC_SHADE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_REFILL)] = { do_refill, KARENA_IOC_REFILL,
 					 CHANGES },
@@ -469,6 +527,8 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_FLUSH)] = { do_flush, KARENA_IOC_FLUSH, CHANGES },
 	[_IOC_NR(KARENA_IOC_CLONE)] = { do_clone, KARENA_IOC_CLONE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, CHANGES },
+	[_IOC_NR(KARENA_IOC_PROFILE)] = { do_profile, KARENA_IOC_PROFILE, 0 },
+	[_IOC_NR(KARENA_IOC_STACK)] = { do_stack, KARENA_IOC_STACK, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
 					  CHANGES },
 	[_IOC_NR(KARENA_IOC_WEAK)] = { do_weak, KARENA_IOC_WEAK, CHANGES },

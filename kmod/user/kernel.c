@@ -131,6 +131,9 @@ void __user *karena_user_new(struct karena_heap *heap, struct karena_type *type,
 	assert_section(heap);
 	if (!size || (type && size % type->element))
 		return NULL;
+	addr = karena_sample_next(to_uheap(heap), type, size, KARENA_SAMPLE_KERNEL);
+	if (addr)
+		return (void __user *)addr;
 	if (type)
 		addr = karena_alloc_typed(type, size, 0, GFP_KERNEL);
 	else

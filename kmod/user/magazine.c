@@ -46,6 +46,9 @@
 #define FIRST_BYTES	SZ_8K
 #define FIRST_ROOM	2u
 
+/* Nothing is sampled: a call now and then, which does nothing but to count from there again. */
+#define MOST_LEFT	U16_MAX
+
 #define PER_PAGE	(PAGE_SIZE / sizeof(u32))
 #define CPU_PAGES	((1UL << KARENA_CPU_SHIFT) >> PAGE_SHIFT)
 #define BATCH		64u
@@ -139,6 +142,37 @@ static unsigned int first_room(const struct karena_uheap *uh, unsigned int numbe
 	return min(room_of(uh, number), max(FIRST_BYTES / max(bytes_of(number), 1u), FIRST_ROOM));
 }
 
+/* Which magazines of a CPU are to sample an object when @left is 0; NULL if none ever was. */
+static unsigned long *due_on(struct karena_uheap *uh, unsigned int cpu)
+{
+	/* Set once, before any bit there is: karena_magazines_arm(). */
+	unsigned long __percpu *due = READ_ONCE(uh->due);
+
+	return due ? per_cpu_ptr(due, cpu) : NULL;
+}
+
+/*
+ * After how many objects of a magazine there is one to be sampled: @left can tell only so
+ * many, behind which nothing is known, and so it is drawn anew.
+ */
+static unsigned int draw_left(struct karena_uheap *uh, unsigned int cpu, unsigned int number)
+{
+	unsigned long *due = due_on(uh, cpu);
+	unsigned int bytes = bytes_of(number);
+	u64 left = MOST_LEFT + 1;
+
+	if (due && bytes && karena_profile_rate(&uh->heap))
+		left = div_u64(karena_profile_draw(&uh->heap), bytes);
+	if (due)
+		assign_bit(number, due, left <= MOST_LEFT);
+	return min_t(u64, left, MOST_LEFT);
+}
+
+static unsigned int first_left(struct karena_uheap *uh, pgoff_t pgoff, unsigned int number)
+{
+	return draw_left(uh, pgoff / CPU_PAGES - KARENA_NO_CPUS, number);
+}
+
 /* Of a new page: what is in it if it is the first of a CPU. */
 static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 {
@@ -150,6 +184,7 @@ static void fill_page(struct karena_uheap *uh, void *memory, pgoff_t pgoff)
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++)
 		magazine[number] = (struct karena_cpu_magazine) {
 			.top = first_of(uh, number),
+			.left = first_left(uh, pgoff, number),
 			.end = first_of(uh, number) + first_room(uh, number),
 			.begin = first_of(uh, number),
 		};
@@ -317,6 +352,62 @@ static void narrow(struct karena_uheap *uh, unsigned int number)
 	if (magazine && count_of(uh, magazine, number) <= first_room(uh, number))
 		set_capacity(uh, magazine, number, first_room(uh, number));
 	preempt_enable();
+}
+
+/* What a call is for: an object for the caller, and @more for the magazine. */
+struct demand {
+	struct karena_central *central;	/* NULL: large ones */
+	unsigned int number;
+	unsigned int more;
+	bool sampled;			/* the caller's is */
+};
+
+/* Counts an object that the caller gets beside the magazine; whether it is to be sampled. */
+static bool count_one(struct karena_uheap *uh, struct karena_cpu_magazine *magazine,
+		      unsigned int number)
+{
+	unsigned int cpu = smp_processor_id(), left = READ_ONCE(magazine->left);
+	unsigned long *due = due_on(uh, cpu);
+	bool sampled = !left && due && test_bit(number, due);
+
+	if (!left && !sampled) {
+		left = draw_left(uh, cpu, number);
+		sampled = !left && due && test_bit(number, due);
+	}
+	left = sampled ? draw_left(uh, cpu, number) : max(left, 1u) - 1;
+	WRITE_ONCE(magazine->left, left);
+	return sampled && !karena_is_planted(KARENA_PLANT_TAKES_UNCOUNTED);
+}
+
+/* A sample that has come to nothing, as its call has, is the next one's. */
+static void sample_later(struct karena_uheap *uh, unsigned int number)
+{
+	struct karena_cpu_magazine *magazine;
+
+	preempt_disable();
+	magazine = magazine_of(uh, smp_processor_id(), number);
+	if (magazine) {
+		WRITE_ONCE(magazine->left, 0);
+		set_bit(number, due_on(uh, smp_processor_id()));
+	}
+	preempt_enable();
+}
+
+/* Counts, and looks whether the magazine needs objects: it may only have asked for a sample. */
+static void count_demand(struct karena_uheap *uh, struct demand *demand)
+{
+	struct karena_cpu_magazine *magazine;
+	bool some = false;
+
+	preempt_disable();
+	magazine = magazine_of(uh, smp_processor_id(), demand->number);
+	if (magazine) {
+		some = count_of(uh, magazine, demand->number) && !READ_ONCE(magazine->left);
+		demand->sampled = count_one(uh, magazine, demand->number);
+	}
+	preempt_enable();
+	if (!some && !demand->sampled)
+		demand->more = max(widen(uh, demand->number) / 2, 1u);
 }
 
 /* What was not taken goes down to the begin. */
@@ -504,6 +595,47 @@ long karena_magazines_drain(struct karena_uheap *uh)
 	return wrong;
 }
 
+static long arm_here(void *arg)
+{
+	struct karena_uheap *uh = arg;
+	struct karena_cpu_magazine *first;
+	unsigned int cpu, number;
+
+	preempt_disable();
+	cpu = smp_processor_id();
+	first = magazine_of(uh, cpu, 0);
+	for (number = 0; first && number < KARENA_NR_MAGAZINES; number++)
+		WRITE_ONCE(first[number].left, draw_left(uh, cpu, number));
+	preempt_enable();
+	return 0;
+}
+
+/* The rate of samples has changed: they begin anew.  May sleep. */
+int karena_magazines_arm(struct karena_uheap *uh)
+{
+	size_t bytes = BITS_TO_LONGS(KARENA_NR_MAGAZINES) * sizeof(long);
+	unsigned long __percpu *due;
+	unsigned int cpu;
+
+	if (!uh->magazines.size)
+		return 0;
+	if (!READ_ONCE(uh->due)) {
+		due = __alloc_percpu_gfp(bytes, sizeof(long), GFP_KERNEL_ACCOUNT);
+		if (!due)
+			return -ENOMEM;
+		spin_lock_irq(&uh->heap.lock);
+		if (!uh->due)
+			swap(uh->due, due);
+		spin_unlock_irq(&uh->heap.lock);
+		free_percpu(due);
+	}
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		work_on_cpu(cpu, arm_here, uh);
+	cpus_read_unlock();
+	return 0;
+}
+
 static void visit_cpu(struct karena_uheap *uh, unsigned int cpu, karena_visit_t *visit, void *arg)
 {
 	const struct karena_cpu_magazine *first = magazine_of(uh, cpu, 0);
@@ -544,18 +676,35 @@ static unsigned int alloc_large(struct karena_uheap *uh, unsigned int number,
 	return i;
 }
 
+/* The caller's object, if it is to be sampled. */
+static unsigned int alloc_sampled(struct karena_uheap *uh, const struct demand *demand,
+				  unsigned long *addrs)
+{
+	unsigned int flags = is_large(demand->number) || (demand->number - 1) % 2 ?
+			     KARENA_NOSCAN : 0;
+
+	if (!uh->heap.gc)
+		flags |= KARENA_NOZERO;
+	*addrs = demand->sampled ?
+		 karena_sample_one(uh, NULL, bytes_of(demand->number), flags) : 0;
+	return !!*addrs;
+}
+
 /* Up to @n objects, on a list from before a cycle can begin without them. */
-static unsigned int alloc_list(struct karena_uheap *uh, struct karena_central *central,
-			       unsigned int number, struct karena_inflight *list,
-			       unsigned long *addrs, unsigned int n)
+static unsigned int alloc_list(struct karena_uheap *uh, const struct demand *demand,
+			       struct karena_inflight *list, unsigned long *addrs,
+			       unsigned int n)
 {
 	int section = karena_uheap_enter(uh);
+	unsigned int sampled = alloc_sampled(uh, demand, addrs);
 
-	if (central)
-		n = karena_alloc_some(central, uh->heap.gc ? 0 : KARENA_NOZERO, GFP_KERNEL, n,
-				      addrs);
+	if (sampled)
+		n = sampled;
+	else if (demand->central)
+		n = karena_alloc_some(demand->central, uh->heap.gc ? 0 : KARENA_NOZERO,
+				      GFP_KERNEL, n, addrs);
 	else
-		n = alloc_large(uh, number, addrs, n);
+		n = alloc_large(uh, demand->number, addrs, n);
 	/* Pairs with smp_load_acquire() in visit_inflight(). */
 	smp_store_release(&list->nr, n);
 	karena_uheap_exit(uh, section);
@@ -563,14 +712,14 @@ static unsigned int alloc_list(struct karena_uheap *uh, struct karena_central *c
 }
 
 /* As alloc_list(); at the limit once more, after what can be done about it. */
-static unsigned int alloc_first(struct karena_uheap *uh, struct karena_central *central,
-				unsigned int number, struct karena_inflight *list,
-				unsigned long *addrs, unsigned int n)
+static unsigned int alloc_first(struct karena_uheap *uh, const struct demand *demand,
+				struct karena_inflight *list, unsigned long *addrs,
+				unsigned int n)
 {
-	if (alloc_list(uh, central, number, list, addrs, n) || fatal_signal_pending(current) ||
+	if (alloc_list(uh, demand, list, addrs, n) || fatal_signal_pending(current) ||
 	    !karena_make_room(uh))
 		return list->nr;
-	return alloc_list(uh, central, number, list, addrs, n);
+	return alloc_list(uh, demand, list, addrs, n);
 }
 
 /* Gives what a list has, but for the first @keep; what finds no room is free again. */
@@ -586,11 +735,11 @@ static unsigned int give_list(struct karena_uheap *uh, unsigned int number,
 }
 
 /* One object for the caller, and some for the magazine; what cannot be told is free again. */
-static int fill_first(struct karena_uheap *uh, struct karena_central *central,
+static int fill_first(struct karena_uheap *uh, const struct demand *demand,
 		      struct karena_fill *req, struct karena_fill __user *ureq,
-		      struct karena_inflight *list, unsigned long *addrs, unsigned int n)
+		      struct karena_inflight *list, unsigned long *addrs)
 {
-	if (!alloc_first(uh, central, req->magazine, list, addrs, n))
+	if (!alloc_first(uh, demand, list, addrs, min(demand->more + 1, BATCH)))
 		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 	req->object = addrs[0];
 	if (put_user(req->object, &ureq->object)) {
@@ -601,9 +750,9 @@ static int fill_first(struct karena_uheap *uh, struct karena_central *central,
 	return 0;
 }
 
-/* One object for the caller, and @n for the magazine, or as many as there are. */
-static int fill(struct karena_uheap *uh, struct karena_central *central, struct karena_fill *req,
-		struct karena_fill __user *ureq, unsigned int n)
+/* What a call asks for, or as much of it as there is. */
+static int fill(struct karena_uheap *uh, const struct demand *demand, struct karena_fill *req,
+		struct karena_fill __user *ureq)
 {
 	unsigned long addrs[BATCH];
 	struct karena_inflight list = { .addrs = addrs };
@@ -611,10 +760,9 @@ static int fill(struct karena_uheap *uh, struct karena_central *central, struct 
 	int err;
 
 	karena_inflight_add(uh, &list);
-	err = fill_first(uh, central, req, ureq, &list, addrs, min(n + 1, BATCH));
-	while (!err && got && req->count < n) {
-		alloc_list(uh, central, req->magazine, &list, addrs,
-			   min(n - req->count, BATCH));
+	err = fill_first(uh, demand, req, ureq, &list, addrs);
+	while (!err && got && req->count < demand->more) {
+		alloc_list(uh, demand, &list, addrs, min(demand->more - req->count, BATCH));
 		got = give_list(uh, req->magazine, &list, 0);
 		req->count += got;
 	}
@@ -631,17 +779,19 @@ static unsigned int bounded(unsigned int number)
 int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq)
 {
-	struct karena_central *central = NULL;
+	struct demand demand = {};
 	unsigned int room;
+	int err;
 
 	req->magazine = bounded(req->magazine);
+	demand.number = req->magazine;
 	room = room_of(uh, req->magazine);
 	if (req->flags || !room || !uh->magazines.size)
 		return -EINVAL;
 	if (!is_large(req->magazine)) {
-		central = karena_central_get(&uh->heap, req->magazine - 1,
-					     GFP_KERNEL | uh->heap.gfp);
-		if (!central)
+		demand.central = karena_central_get(&uh->heap, req->magazine - 1,
+						    GFP_KERNEL | uh->heap.gfp);
+		if (!demand.central)
 			return -ENOMEM;
 	}
 	if (!make_pages(uh, raw_smp_processor_id(), req->magazine))
@@ -649,7 +799,11 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 	karena_admit(uh);
 	if (uh->heap.gc)
 		karena_pacer_hold(uh->heap.gc);
-	return fill(uh, central, req, ureq, max(widen(uh, req->magazine) / 2, 1u));
+	count_demand(uh, &demand);
+	err = fill(uh, &demand, req, ureq);
+	if (err && demand.sampled)
+		sample_later(uh, demand.number);
+	return err;
 }
 
 /* One object, and half of a magazine that cannot be for more; or all magazines. */

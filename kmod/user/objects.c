@@ -18,6 +18,29 @@ static unsigned long alloc_one(struct karena_heap *heap, struct karena_type *typ
 		      karena_alloc_addr(heap, req->object_size, req->flags, GFP_KERNEL);
 }
 
+/* One object; or more of them, if they come from a central: how many. */
+static unsigned int alloc_next(struct karena_uheap *uh, struct karena_central *central,
+			       struct karena_type *type, const struct karena_alloc *req,
+			       unsigned long *to, unsigned int n)
+{
+	size_t size = central ? central->size : req->object_size;
+	unsigned int before = karena_profile_before(&uh->heap, size, n);
+
+	if (!before) {
+		karena_profile_again(&uh->heap);
+		*to = karena_sample_one(uh, type, req->object_size, req->flags);
+		if (*to)
+			return 1;
+		before = 1;
+	}
+	if (central)
+		n = karena_alloc_some(central, req->flags, GFP_KERNEL, before, to);
+	else
+		n = (*to = alloc_one(&uh->heap, type, req)) != 0;
+	karena_profile_count(&uh->heap, n * size);
+	return n;
+}
+
 /* Where many objects of one size come from together; or NULL. */
 static struct karena_central *find_central(struct karena_heap *heap, struct karena_type *type,
 					   const struct karena_alloc *req)
@@ -36,14 +59,9 @@ static unsigned int alloc_some(struct karena_uheap *uh, struct karena_type *type
 	struct karena_central *central = find_central(&uh->heap, type, req);
 	int section = karena_uheap_enter(uh);
 	unsigned int done, got;
-	unsigned long *to;
 
 	for (done = 0; done < n && !fatal_signal_pending(current); done += got) {
-		to = addrs + list->nr;
-		if (central)
-			got = karena_alloc_some(central, req->flags, GFP_KERNEL, n - done, to);
-		else
-			got = (*to = alloc_one(&uh->heap, type, req)) != 0;
+		got = alloc_next(uh, central, type, req, addrs + list->nr, n - done);
 		if (!got)
 			break;
 		/* Pairs with smp_load_acquire() in visit_inflight(). */

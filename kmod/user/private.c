@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
+#include "kmod/observe/trace.h"
 #include "user.h"
 
 static struct karena_run *private_grow(struct karena_heap *heap, unsigned long n, gfp_t gfp)
@@ -142,6 +143,7 @@ static int take_leaving(struct karena_uheap *uh, const struct karena_release *re
 	    req->length != run->npages << KARENA_PAGE_SHIFT)
 		return -EINVAL;
 	uh->leaving = NULL;
+	trace_karena_scavenge(uh->heap.id, run->npages << KARENA_PAGE_SHIFT);
 	karena_bare_put(uh, run);
 	return 0;
 }

@@ -65,14 +65,32 @@ static void take_back(struct karena_uheap *uh, const struct karena_extents *exte
 	karena_exit(&uh->heap, section);
 }
 
-/* Some objects, on a list from before a cycle can begin without them. */
-static unsigned int take(struct karena_uheap *uh, struct karena_central *central,
-			 unsigned int most, struct karena_extents *extents,
-			 struct karena_inflight *inflight)
+/* One object that is sampled; 0 if it cannot be. */
+static unsigned int take_sample(struct karena_uheap *uh, const struct karena_type *type,
+				struct karena_extents *extents)
+{
+	unsigned long addr = karena_sample_one(uh, type, type->element, 0);
+
+	if (!addr)
+		return 0;
+	extents->extent[0] = (struct karena_extent){ addr, addr + type->size };
+	extents->nr = 1;
+	return 1;
+}
+
+/*
+ * Some objects, on a list from before a cycle can begin without them; or, with a @most of
+ * 0, one that is sampled.
+ */
+static unsigned int take(struct karena_uheap *uh, const struct karena_type *type,
+			 struct karena_central *central, unsigned int most,
+			 struct karena_extents *extents, struct karena_inflight *inflight)
 {
 	int section = karena_enter(&uh->heap);
-	unsigned int n = karena_alloc_extents(central, GFP_KERNEL, most, extents);
+	unsigned int n = most ? 0 : take_sample(uh, type, extents);
 
+	if (!n)
+		n = karena_alloc_extents(central, GFP_KERNEL, max(most, 1u), extents);
 	if (n)
 		/* Pairs with smp_load_acquire() in visit_inflight(). */
 		smp_store_release(&inflight->extents, extents);
@@ -81,19 +99,32 @@ static unsigned int take(struct karena_uheap *uh, struct karena_central *central
 }
 
 /* As take(); at the limit once more, after a cycle. */
-static unsigned int take_or_collect(struct karena_uheap *uh, struct karena_central *central,
-				    unsigned int most, struct karena_extents *extents,
+static unsigned int take_or_collect(struct karena_uheap *uh, const struct karena_type *type,
+				    struct karena_central *central, unsigned int most,
+				    struct karena_extents *extents,
 				    struct karena_inflight *inflight)
 {
 	unsigned int n;
 
 	karena_pacer_hold(uh->heap.gc);
 	karena_stand(uh);
-	n = take(uh, central, most, extents, inflight);
+	n = take(uh, type, central, most, extents, inflight);
 	if (n || fatal_signal_pending(current))
 		return n;
 	karena_collect(&uh->heap, true);
-	return take(uh, central, most, extents, inflight);
+	return take(uh, type, central, most, extents, inflight);
+}
+
+/* How many of the objects that are asked for come before one to be sampled. */
+static unsigned int before_sample(struct karena_uheap *uh, const struct karena_refill *req,
+				  u32 size)
+{
+	if (req->flags & KARENA_REFILL_SAMPLE)
+		return 0;
+	if (!karena_profile_rate(&uh->heap))
+		return req->count;
+	/* Without a memory: what is drawn in vain says nothing of the objects behind. */
+	return min_t(u64, req->count, div_u64(karena_profile_draw(&uh->heap), size));
 }
 
 static int tell(const struct karena_extents *extents, const struct karena_refill *req,
@@ -105,15 +136,18 @@ static int tell(const struct karena_extents *extents, const struct karena_refill
 	return copy_to_user(ureq, req, sizeof(*req)) ? -EFAULT : 0;
 }
 
-static int refill(struct karena_uheap *uh, struct karena_central *central,
-		  struct karena_refill *req, struct karena_refill __user *ureq)
+static int refill(struct karena_uheap *uh, const struct karena_type *type,
+		  struct karena_central *central, struct karena_refill *req,
+		  struct karena_refill __user *ureq)
 {
+	unsigned int before = before_sample(uh, req, central->size), most = req->count;
 	struct karena_extents extents = { .room = req->room };
 	struct karena_inflight inflight = {};
 	int err;
 
 	karena_inflight_add(uh, &inflight);
-	req->count = take_or_collect(uh, central, req->count, &extents, &inflight);
+	req->count = take_or_collect(uh, type, central, before, &extents, &inflight);
+	req->flags = before && before < most && req->count == before ? KARENA_REFILL_SAMPLE : 0;
 	req->room = extents.nr;
 	req->distance = central->size;
 	if (req->count)
@@ -133,13 +167,13 @@ int karena_do_refill(struct karena_uheap *uh, struct karena_refill *req,
 	struct karena_central *central;
 	struct karena_type *type;
 
-	if (req->flags || !uh->heap.gc || !req->room || req->room > KARENA_MAX_EXTENTS ||
-	    !req->count || req->count > KARENA_MAX_BULK)
+	if (req->flags & ~KARENA_REFILL_SAMPLE || !uh->heap.gc || !req->room ||
+	    req->room > KARENA_MAX_EXTENTS || !req->count || req->count > KARENA_MAX_BULK)
 		return -EINVAL;
 	type = karena_uheap_type(uh, req->type);
 	if (!type)
 		return -EINVAL;
 	central = karena_type_central(type, type->element, GFP_KERNEL);
 	karena_admit(uh);
-	return central ? refill(uh, central, req, ureq) : -ENOMEM;
+	return central ? refill(uh, type, central, req, ureq) : -ENOMEM;
 }

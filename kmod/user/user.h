@@ -17,6 +17,7 @@
  *	collect   the snapshot: all of it together; calls
  *	special   weak references and cleanups
  *	kernel    kernel code that works in the heap of a program
+ *	profile   calls about where objects come from
  */
 #ifndef _KARENA_USER_H
 #define _KARENA_USER_H
@@ -27,6 +28,7 @@
 
 #include "kmod/alloc/internal.h"
 #include "kmod/gc/gc.h"
+#include "kmod/observe/profile.h"
 
 #define KARENA_MIN_WINDOW	BIT_ULL(20)
 #define KARENA_MAX_WINDOW	BIT_ULL(40)
@@ -117,6 +119,9 @@ struct karena_uheap {
 	struct mutex leaving_lock;
 
 	struct rw_semaphore calls;	/* that may change it; clone.c */
+	bool profiled;			/* once at least: profile.c */
+	unsigned long __percpu *due;	/* magazines with a sample to come: magazine.c; or NULL */
+
 	bool cloning;			/* who would change it waits a little, */
 	wait_queue_head_t cloned;	/* here: clone.c */
 	struct rw_semaphore freeze;	/* faults, and stores of the kernel; clone.c */
@@ -229,6 +234,16 @@ int karena_do_fill(struct karena_uheap *uh, struct karena_fill *req,
 		   struct karena_fill __user *ureq);
 int karena_do_flush(struct karena_uheap *uh, struct karena_flush *req);
 
+int karena_magazines_arm(struct karena_uheap *uh);
+
+/* profile.c */
+unsigned long karena_sample_one(struct karena_uheap *uh, const struct karena_type *type,
+				size_t size, unsigned int flags);
+unsigned long karena_sample_next(struct karena_uheap *uh, const struct karena_type *type,
+				 size_t size, unsigned int flags);
+int karena_do_profile(struct karena_heap *heap, struct karena_profile *req);
+int karena_do_stack(struct karena_uheap *uh, const struct karena_stack *req);
+
 /* memory.c */
 int karena_do_reclaim(struct karena_heap *heap, struct karena_reclaim *req);
 int karena_do_memory(struct karena_heap *heap, struct karena_memory *req);
@@ -311,12 +326,12 @@ void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visit
 int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setup);
 void karena_collect_exit(struct karena_uheap *uh);
 void karena_free_shade(struct karena_uheap *uh, unsigned long addr);
-int karena_do_collect(struct karena_uheap *uh, const struct karena_collect *req);
+int karena_do_collect(struct karena_heap *heap, const struct karena_collect *req);
 int karena_do_step(struct karena_uheap *uh, struct karena_step *req);
 int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req);
 int karena_do_shade(struct karena_uheap *uh, const struct karena_shade *req);
-int karena_do_gc_control(struct karena_uheap *uh, struct karena_gc_control *req);
-int karena_do_gc_info(struct karena_uheap *uh, struct karena_gc_info *info);
+int karena_do_gc_control(struct karena_heap *heap, struct karena_gc_control *req);
+int karena_do_gc_info(struct karena_heap *heap, struct karena_gc_info *info);
 void karena_inflight_add(struct karena_uheap *uh, struct karena_inflight *inflight);
 void karena_inflight_del(struct karena_uheap *uh, struct karena_inflight *inflight);
 

@@ -408,6 +408,7 @@ static void uheap_free(struct karena_uheap *uh)
 	karena_stale_drop(uh);
 	karena_region_destroy(uh, &uh->control);
 	karena_region_destroy(uh, &uh->magazines);
+	free_percpu(uh->due);
 	xa_destroy(&uh->types);
 	karena_pagemap_delete(uh->heap.map);
 	if (uh->inode)

@@ -787,6 +787,42 @@ static void bare_stores_lose(void)
 	end_world(w);
 }
 
+/* A profile has names of the kernel's functions, and no addresses of them. */
+static void sampled_objects(void)
+{
+	static __u64 records[64 * KIB / 8];
+	struct karena_profile req = {
+		.size = sizeof(req), .flags = KARENA_PROFILE_SET, .rate = 1,
+		.records = as_addr(records), .length = sizeof(records),
+	};
+	const struct karena_profile_record *r = (const void *)records;
+	struct world *w = make_world(0);
+	int guest = w ? enter(w) : -1;
+	const char *name;
+	__u64 *word;
+
+	if (guest < 0)
+		return;
+	check_ret(kioctl(w->heap.fd, KARENA_IOC_PROFILE, &req), 0);
+	check_ret(tell(guest, "add 1 one"), 0);
+	collect(w);
+	req.flags = 0;
+	req.length = sizeof(records);
+	check_ret(kioctl(w->heap.fd, KARENA_IOC_PROFILE, &req), 0);
+	check_eq(req.samples, 1);
+	check_eq(r->size, req.length);
+	check_eq(r->allocs, 1);
+	check_eq(r->frees, 0);
+	check(r->nr_functions > 2);
+	name = (const char *)(r + 1) + r->nr_frames * sizeof(__u64);
+	check(memmem(name, r->nr_functions * KARENA_FUNCTION_LEN, "guest", 5));
+	check(memmem(name, r->nr_functions * KARENA_FUNCTION_LEN, "[karena_sample]", 15));
+	for (word = records; (char *)word < (char *)records + req.length; word++)
+		check(*word < 0xffff800000000000);
+	close(guest);
+	end_world(w);
+}
+
 static const struct tap_case cases[] = {
 	{ "descriptors that are refused", descriptors },
 	{ "a tree of processes that the program walks", tree_of_processes },
@@ -799,6 +835,7 @@ static const struct tap_case cases[] = {
 	{ "pinned objects stay", pinned_objects_stay },
 	{ "the heap outlives its program", heap_outlives_program },
 	{ "killed while the kernel fills", killed_while_filling },
+	{ "objects of the kernel in a profile", sampled_objects },
 	{ "kernel and programs change one table in cycles", both_change_a_table },
 	{ "control: stores without the barrier lose objects", bare_stores_lose },
 };

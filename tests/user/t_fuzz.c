@@ -103,6 +103,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_RELEASE, KARENA_IOC_CLONE, KARENA_IOC_GROW,
 		KARENA_IOC_WEAK, KARENA_IOC_WEAK_GET, KARENA_IOC_CLEANUP,
 		KARENA_IOC_RECLAIM, KARENA_IOC_MEMORY, KARENA_IOC_EXPLAIN,
+		KARENA_IOC_PROFILE, KARENA_IOC_STACK, KARENA_IOC_STACK,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -129,6 +130,8 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_weak_cell weak_cell;
 		struct karena_cleanup_call cleanup_call;
 		struct karena_memory memory;
+		struct karena_profile profile;
+		struct karena_stack stack;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -190,6 +193,13 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.cleanup_call.flags = !rng_below(&f->rng, 4);
 		arg.cleanup_call.object = any_address(f);
 		arg.cleanup_call.cookie = rng_below(&f->rng, 4);
+	} else if (cmd == KARENA_IOC_PROFILE) {
+		arg.profile.flags = rng_below(&f->rng, 2);
+		arg.profile.rate = rng_below(&f->rng, 1000);
+	} else if (cmd == KARENA_IOC_STACK) {
+		arg.stack.object = any_address(f);
+		arg.stack.frames = as_addr(f->scratch);
+		arg.stack.count = rng_below(&f->rng, 70);
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);

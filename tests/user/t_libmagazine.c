@@ -444,7 +444,7 @@ static void cached_objects_are_kept(void)
 {
 	struct karena *heap = open_heap(WINDOW, 0, KARENA_COLLECT);
 	struct karena_gc_info gc = { .size = sizeof(gc) };
-	struct karena_collect req = { sizeof(req), KARENA_COLLECT_WAIT };
+	struct karena_collect req = { .size = sizeof(req), .flags = KARENA_COLLECT_WAIT };
 	unsigned int i, n;
 	__u64 cached = 0;
 
@@ -476,7 +476,7 @@ static void cached_objects_are_kept(void)
 static void collect_all_the_time(void *arg)
 {
 	struct board *board = arg;
-	struct karena_collect req = { sizeof(req), KARENA_COLLECT_WAIT };
+	struct karena_collect req = { .size = sizeof(req), .flags = KARENA_COLLECT_WAIT };
 
 	while (!__atomic_load_n(&board->over, __ATOMIC_RELAXED))
 		check_ret(kioctl(karena_fd(board->heap), KARENA_IOC_COLLECT, &req), 0);

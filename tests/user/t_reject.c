@@ -45,7 +45,9 @@ union arg {
 	struct karena_reclaim reclaim;
 	struct karena_memory memory;
 	struct karena_explain explain;
-	char bytes[512];
+	struct karena_profile profile;
+	struct karena_stack stack;
+	char bytes[1024];
 };
 
 /* What the commands are tried on. */
@@ -258,6 +260,23 @@ static void valid_explain(union arg *arg)
 	arg->explain.count = 4;
 }
 
+/* With a rate that would be too high; the object is sampled. */
+static void valid_profile(union arg *arg)
+{
+	arg->profile.size = sizeof(arg->profile);
+	arg->profile.rate = (1ULL << 40) + 1;
+	arg->profile.records = array();
+	arg->profile.length = PAGE;
+}
+
+static void valid_stack(union arg *arg)
+{
+	arg->stack.size = sizeof(arg->stack);
+	arg->stack.object = bench.object;
+	arg->stack.frames = array();
+	arg->stack.count = 4;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -309,6 +328,9 @@ static const struct command {
 	{ "reclaim", KARENA_IOC_RECLAIM, sizeof(struct karena_reclaim), valid_reclaim, true, true },
 	{ "memory", KARENA_IOC_MEMORY, sizeof(struct karena_memory), valid_memory, true, true },
 	{ "explain", KARENA_IOC_EXPLAIN, sizeof(struct karena_explain), valid_explain, true, true },
+	{ "profile", KARENA_IOC_PROFILE, sizeof(struct karena_profile), valid_profile, true,
+	  true },
+	{ "stack", KARENA_IOC_STACK, sizeof(struct karena_stack), valid_stack, false, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -316,9 +338,21 @@ static const struct command *command_of(unsigned long cmd)
 	return &commands[_IOC_NR(cmd)];
 }
 
+static bool open_sampled(void)
+{
+	struct karena_profile req = {
+		.size = sizeof(req), .flags = KARENA_PROFILE_SET, .rate = 1,
+	};
+
+	return heap_open(&bench.heap, WINDOW, 0) &&
+	       check_ret(kioctl(bench.heap.fd, KARENA_IOC_PROFILE, &req), 0);
+}
+
 /* A heap that @cmd is for. */
 static bool bench_open(unsigned long cmd)
 {
+	if (cmd == KARENA_IOC_PROFILE || cmd == KARENA_IOC_STACK)
+		return open_sampled();
 	if (cmd == KARENA_IOC_RELEASE || cmd == KARENA_IOC_CLONE || cmd == KARENA_IOC_GROW)
 		return heap_open_private(&bench.heap, WINDOW, MIB);
 	if (cmd == KARENA_IOC_SHADE)
@@ -497,6 +531,16 @@ static const struct spoilt {
 	  AT(gc_control, trace), 4, 2 },
 	{ "gc_control: check neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
 	  AT(gc_control, check), 4, 2 },
+	{ "gc_control: reserved", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, reserved), 4,
+	  1 },
+	{ "gc_control: no such heap", KARENA_IOC_GC_CONTROL, -ENOENT, AT(gc_control, id), 4,
+	  0x7fffffff },
+	{ "gc_info: reserved", KARENA_IOC_GC_INFO, -EINVAL, AT(gc_info, reserved), 4, 1 },
+	{ "gc_info: no such heap", KARENA_IOC_GC_INFO, -ENOENT, AT(gc_info, id), 4,
+	  0x7fffffff },
+	{ "collect: reserved", KARENA_IOC_COLLECT, -EINVAL, AT(collect, reserved), 4, 1 },
+	{ "collect: no such heap", KARENA_IOC_COLLECT, -ENOENT, AT(collect, id), 4,
+	  0x7fffffff },
 	{ "shade: unknown flag", KARENA_IOC_SHADE, -EINVAL, AT(shade, flags), 4, 1 },
 	{ "shade: reserved is not 0", KARENA_IOC_SHADE, -EINVAL, AT(shade, reserved), 4, 1 },
 	{ "shade: none", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4, 0 },
@@ -505,7 +549,7 @@ static const struct spoilt {
 	{ "shade: no array", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8, 0 },
 	{ "shade: array in the kernel", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8,
 	  0xffff888000000000ULL },
-	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 1 },
+	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 2 },
 	{ "refill: no type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 0 },
 	{ "refill: unknown type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 2 },
 	{ "refill: none", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4, 0 },
@@ -571,6 +615,27 @@ static const struct spoilt {
 	  0xffff888000000000ULL },
 	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
 	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
+	  0xffff888000000000ULL },
+	{ "profile: unknown flag", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4, 2 },
+	{ "profile: rate above 2^40", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4,
+	  KARENA_PROFILE_SET },
+	{ "profile: reserved", KARENA_IOC_PROFILE, -EINVAL, AT(profile, reserved), 4, 1 },
+	{ "profile: no such heap", KARENA_IOC_PROFILE, -ENOENT, AT(profile, id), 4,
+	  0x7fffffff },
+	{ "profile: no room where it says", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records),
+	  8, 0 },
+	{ "profile: room in the kernel", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records), 8,
+	  0xffff888000000000ULL },
+	{ "stack: unknown flag", KARENA_IOC_STACK, -EINVAL, AT(stack, flags), 4, 1 },
+	{ "stack: reserved", KARENA_IOC_STACK, -EINVAL, AT(stack, reserved), 4, 1 },
+	{ "stack: no frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4, 0 },
+	{ "stack: too many frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4,
+	  KARENA_MAX_FRAMES + 1 },
+	{ "stack: no array", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8, 0 },
+	{ "stack: array in the kernel", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8,
+	  0xffff888000000000ULL },
+	{ "stack: of no object", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8, 0 },
+	{ "stack: of an object in the kernel", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8,
 	  0xffff888000000000ULL },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,

@@ -16,6 +16,13 @@
 #include "model.h"
 #include "tap.h"
 
+static int ask_profile(int fd, __u32 id, __u32 flags)
+{
+	struct karena_profile req = { .size = sizeof(req), .id = id, .flags = flags };
+
+	return kioctl(fd, KARENA_IOC_PROFILE, &req);
+}
+
 static void setup_readonly(void)
 {
 	struct karena_setup arg = { .size = sizeof(arg), .window = WINDOW };
@@ -90,6 +97,8 @@ static void lent_may_ask(void)
 	check_eq(fcntl(lent, F_GETFL) & O_ACCMODE, O_RDONLY);
 	check_eq(fcntl(lent, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	check_eq(heap_usable(lent, object), 64);
+	check_ret(ask_profile(lent, 0, 0), 0);
+	check_ret(ask_profile(lent, 0, KARENA_PROFILE_SET), -EBADF);
 	check_ret(heap_info(lent, 0, 0, &own), 0);
 	check_eq(own.id, heap.id);
 	check_ret(heap_classes(lent, 0, stats, 8, &count), 0);
@@ -205,6 +214,49 @@ static void writeonly_share(void)
 	close(fd);
 }
 
+/* Asks for a heap to be collected, and how it is, by its number. */
+static void by_number(int fd, __u32 id, int want, int want_change)
+{
+	struct karena_collect collect = { .size = sizeof(collect), .id = id };
+	struct karena_gc_control control = { .size = sizeof(control), .id = id };
+	struct karena_gc_info gc = { .size = sizeof(gc), .id = id };
+
+	collect.flags = KARENA_COLLECT_WAIT;
+	check_ret(kioctl(fd, KARENA_IOC_GC_INFO, &gc), want);
+	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), want);
+	if (!want)
+		check_eq(control.id, id);
+	control.flags = KARENA_GC_SET;
+	control.trace = 1;
+	check_ret(kioctl(fd, KARENA_IOC_GC_CONTROL, &control), want_change);
+	check_ret(kioctl(fd, KARENA_IOC_COLLECT, &collect), want_change);
+	check_ret(ask_profile(fd, id, 0), want);
+	check_ret(ask_profile(fd, id, KARENA_PROFILE_SET), want_change);
+}
+
+/* Who made a heap need not have a descriptor of it, only one to write with. */
+static void own_by_number(void)
+{
+	int reader = dev_open(O_RDONLY), writer = dev_open(O_RDWR);
+	struct karena_gc_control control;
+	struct karena_gc_info gc;
+	struct heap heap;
+
+	if (!heap_open_collected(&heap, WINDOW, 0))
+		return;
+	by_number(reader, heap.id, 0, -EBADF);
+	gc_info(heap.fd, &gc);
+	check_eq(gc.cycles, 0);
+	by_number(writer, heap.id, 0, 0);
+	gc_info(heap.fd, &gc);
+	check_eq(gc.cycles, 1);
+	gc_get(heap.fd, &control);
+	check_eq(control.trace, 1);
+	close(reader);
+	close(writer);
+	heap_close(&heap);
+}
+
 static void stranger(void *arg)
 {
 	struct karena_memory memory = { .size = sizeof(memory) };
@@ -228,6 +280,7 @@ static void stranger(void *arg)
 	check_ret(kioctl(own.fd, KARENA_IOC_RECLAIM, &reclaim), -ENOENT);
 	explain.id = other->id;
 	check_ret(kioctl(own.fd, KARENA_IOC_EXPLAIN, &explain), -ENOENT);
+	by_number(own.fd, other->id, -ENOENT, -ENOENT);
 	while (!heap_info(own.fd, id, 1, &info) && steps++ < 1000) {
 		id = info.id;
 		check_eq(info.uid, NOBODY);
@@ -307,6 +360,9 @@ static void borrower(void *arg)
 	check_ret(heap_info(heap->fd, 0, 0, &own), 0);
 	check_eq(own.id, heap->id);
 	check(heap_new(heap->fd, 64, 0));
+	/* But not whose stacks have led to it. */
+	check_ret(ask_profile(heap->fd, 0, 0), -EPERM);
+	check_ret(ask_profile(heap->fd, 0, KARENA_PROFILE_SET), -EPERM);
 	check_ret(dev_info(heap->fd, &dev), 0);
 	check_eq(dev.user_heaps, 0);
 	check_eq(dev.user_bytes, 0);
@@ -455,6 +511,7 @@ static const struct tap_case cases[] = {
 	{ "a read-only share maps to read", lent_map },
 	{ "a read-only share opened by name gains nothing", lent_reopened },
 	{ "a write-only descriptor gains nothing by sharing", writeonly_share },
+	{ "collection of an own heap by its number", own_by_number },
 	{ "another user sees nothing of a heap", other_user_sees_nothing },
 	{ "root sees another user's heap", root_sees_all },
 	{ "a borrowed descriptor works and is not charged", borrowed },

@@ -38,7 +38,8 @@ says() {
 	if [ -n "$2" ]; then grep -q -e "$2" "$1"; else [ ! -s "$1" ]; fi
 }
 
-for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' top; do
+for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' \
+	'gc run' 'gc status' 'gc trace' 'gc set' profile stat top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
 	[ -z "$command" ] && continue
@@ -56,9 +57,31 @@ try 2 '' 'not a command' help frobnicate
 try 2 '' 'which heap' heap show
 try 2 '' 'which heap' heap explain
 try 2 '' 'which heap' heap reclaim
+for verb in run status trace set; do
+	try 2 '' 'which heap' gc $verb
+done
+try 2 '' 'to what' gc trace 1
+try 2 '' 'not understood' gc trace 1 maybe
+try 2 '' 'to what' gc trace 1 on off
+try 2 '' 'to what' gc set 1
+for word in percent percent= percent=x percent=-2 percent=4294967296 min_heap=1Z what=1 =1 \
+	min_heap=off; do
+	try 2 '' 'not understood' gc set 1 -- "$word"
+done
 for number in 0 -1 4294967296 1x '' ' 1x'; do
 	try 2 '' 'not the number of a heap' heap show -- "$number"
 done
+try 2 '' 'which heap' profile
+try 2 '' 'too many' profile 1 2
+try 2 '' 'not a number of bytes' profile --rate=x 1
+try 2 '' 'not a number of bytes' profile --rate=-1 1
+for word in x 0 -1 nan 1x; do
+	try 2 '' 'number of seconds' stat -- "$word"
+done
+try 2 '' 'number of rounds' stat 1 0
+try 2 '' 'too many' stat 1 1 1
+try 2 '' 'nothing else' stat --prometheus 1
+try 2 '' 'not the number of a heap' stat --heap=x
 try 2 '' 'too many' heap show 1 2
 try 2 '' 'too many' info 1
 try 2 '' 'number of rounds' top -n 0
@@ -69,7 +92,8 @@ try 2 '' 'number of seconds' top -d x
 
 export KARENA_DEVICE=/dev/nothing-there
 for command in info 'heap list' 'heap show 1' 'heap explain 1' 'heap reclaim 1' 'class list' \
-	'class list 1' 'top -n 1'; do
+	'class list 1' 'gc run 1' 'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' \
+	'profile 1' 'stat' 'stat 1 1' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
 	# shellcheck disable=SC2086
@@ -94,6 +118,16 @@ if [ -c /dev/karena ]; then
 	try 1 '' 'not there, or not yours' heap explain 4294967295
 	try 1 '' 'not there, or not yours' heap reclaim 4294967295
 	try 1 '' 'not there, or not yours' class list 4294967295
+	for command in run status 'trace' 'set'; do
+		case $command in trace) word=on ;; set) word=percent=50 ;; *) word= ;; esac
+		# shellcheck disable=SC2086
+		try 1 '' 'not there, or not yours' gc $command 4294967295 $word
+	done
+	try 1 '' 'not there, or not yours' profile 4294967295
+	try 1 '' 'not there, or not yours' profile -o /dev/null 4294967295
+	try 0 'objects' '' stat
+	try 0 'ALLOC/S' '' stat 0.01 1
+	try 0 '^# TYPE karena_' '' stat --prometheus
 	try 0 'CLASS' '' class list
 	try 0 '"span_objects"' '' class list --json
 	try 0 'ALLOC/S' '' top -b -n 2 -d 0.1

@@ -9,11 +9,16 @@ _karenactl_heaps() {
 # What may follow the words that are there, options aside.
 _karenactl_words() {
 	case "$*" in
-	'')			echo 'info heap class top help' ;;
+	'')			echo 'info heap class gc profile stat top help' ;;
 	heap|'help heap')	echo 'list show explain reclaim' ;;
 	class|'help class')	echo 'list' ;;
-	help)			echo 'info heap class top' ;;
+	gc|'help gc')		echo 'run status trace set' ;;
+	help)			echo 'info heap class gc profile stat top' ;;
 	'heap show'|'heap explain'|'heap reclaim'|'class list') _karenactl_heaps ;;
+	'gc run'|'gc set'|'gc status'|'gc trace'|profile) _karenactl_heaps ;;
+	'gc trace '*)		echo 'on off' ;;
+	'gc set '*)		echo 'percent= min_heap= mem_limit= period_ms= slice_us= share=' \
+					'assist_us= workers= trace= check=' ;;
 	esac
 }
 
@@ -21,6 +26,8 @@ _karenactl_options() {
 	case "$*" in
 	'')	echo '--help --usage --version' ;;
 	top)	echo '--batch --bytes --delay --iterations --json --help --usage' ;;
+	profile*) echo '--bytes --json --output= --rate= --help --usage' ;;
+	stat*)	echo '--bytes --heap= --json --prometheus --help --usage' ;;
 	help*)	;;
 	*)	echo '--bytes --json --help --usage' ;;
 	esac

@@ -31,6 +31,8 @@ struct options {
 	bool bytes;		/* plain numbers instead of KiB and MiB */
 	bool has_id;
 	__u32 id;
+	char **words;		/* what follows the number */
+	int nr_words;
 };
 
 /* What a command takes beside --json and --bytes. */
@@ -38,6 +40,7 @@ enum operand {
 	TAKES_NOTHING,
 	MAY_TAKE_ID,
 	TAKES_ID,
+	TAKES_ID_AND_WORDS,
 };
 
 void parse_options(struct options *opts, enum operand operand,
@@ -50,11 +53,33 @@ int device_open_to_change(void);
 int read_info(int fd, struct karena_info *info);
 int read_heap(int fd, __u32 id, struct karena_heap_info *heap);
 int next_heap(int fd, __u32 above, struct karena_heap_info *heap);
+int read_gc(int fd, __u32 id, struct karena_gc_info *info);
+int read_gc_control(int fd, __u32 id, struct karena_gc_control *control);
+int set_gc_control(int fd, struct karena_gc_control *control);
+int run_gc(int fd, __u32 id);
+/* All of one heap, or of each that the caller may see. */
+struct heap_numbers {
+	struct karena_heap_info info;
+	bool collected;			/* else the rest is 0 */
+	struct karena_gc_info gc;
+	struct karena_gc_control control;
+};
+
+struct heap_numbers *read_numbers(int fd, __u32 id, size_t *nr);
+int read_profile(int fd, __u32 id, const __u64 *rate, struct karena_profile *p);
 struct karena_class_info *read_classes(int fd, __u32 *count);
 struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count);
 int read_explain(int fd, __u32 id, struct karena_explain *explain,
 		 struct karena_explain_class classes[KARENA_NR_CLASSES]);
 int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim);
+
+/* For commands with options of their own, beside common_argp. */
+extern const struct argp common_argp;
+int take_id(struct options *opts, const char *arg, struct argp_state *state);
+int want_id(const struct options *opts, struct argp_state *state);
+
+/* options.c as well: "4M" in bytes; false if it is no size. */
+bool to_size(const char *text, __u64 *bytes);
 
 /* output.c: for people. */
 #define CELL_LEN	64
@@ -86,8 +111,11 @@ const char *size_text(char buf[CELL_LEN], __u64 bytes, bool raw);
 const char *user_text(char buf[CELL_LEN], __u32 uid);
 const char *pid_text(char buf[CELL_LEN], __u32 pid);
 const char *kind_text(__u32 kind);
+const char *phase_text(__u32 phase);
 
 void line_text(const char *label, const char *text);
+void line_count(const char *label, __u64 count);
+void line_size(const char *label, __u64 bytes, bool raw);
 void heading(const char *text);
 bool is_terminal(void);
 void *must_have(void *memory);
@@ -95,6 +123,7 @@ void *must_have(void *memory);
 /* json.c: for programs. */
 void print_json(json_t *value, size_t flags);
 json_t *info_json(const struct karena_info *info);
+json_t *gc_json(const struct karena_gc_info *info, const struct karena_gc_control *control);
 json_t *heap_json(const struct karena_heap_info *heap);
 json_t *class_json(const struct karena_class_info *class);
 json_t *explain_json(const struct karena_explain *explain);
@@ -107,6 +136,9 @@ extern const char * const reject_names[KARENA_NR_REJECT];
 void add_heap_cells(struct table *table, const struct karena_heap_info *heap,
 		    bool raw);
 
+/* metrics.c */
+int print_metrics(int fd, __u32 id);
+
 /* The commands; each returns one of EXIT_*. */
 int cmd_info(int argc, char **argv);
 int cmd_heap_list(int argc, char **argv);
@@ -114,6 +146,12 @@ int cmd_heap_show(int argc, char **argv);
 int cmd_heap_explain(int argc, char **argv);
 int cmd_heap_reclaim(int argc, char **argv);
 int cmd_class_list(int argc, char **argv);
+int cmd_gc_run(int argc, char **argv);
+int cmd_gc_status(int argc, char **argv);
+int cmd_gc_trace(int argc, char **argv);
+int cmd_gc_set(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
 #endif /* KARENACTL_H */

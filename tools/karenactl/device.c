@@ -135,6 +135,49 @@ int next_heap(int fd, __u32 above, struct karena_heap_info *heap)
 	return -1;
 }
 
+static int gc_failed(__u32 id)
+{
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: not collected\n", id);
+	else
+		complain_heap(id, errno);
+	return -1;
+}
+
+int read_gc(int fd, __u32 id, struct karena_gc_info *info)
+{
+	*info = (struct karena_gc_info){ .size = sizeof(*info), .id = id };
+	return ioctl(fd, KARENA_IOC_GC_INFO, info) ? gc_failed(id) : 0;
+}
+
+int read_gc_control(int fd, __u32 id, struct karena_gc_control *control)
+{
+	*control = (struct karena_gc_control){ .size = sizeof(*control), .id = id };
+	return ioctl(fd, KARENA_IOC_GC_CONTROL, control) ? gc_failed(id) : 0;
+}
+
+/* Of one that is collected, as it has been read. */
+int set_gc_control(int fd, struct karena_gc_control *control)
+{
+	control->flags = KARENA_GC_SET;
+	if (!ioctl(fd, KARENA_IOC_GC_CONTROL, control))
+		return 0;
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: a value is out of range\n", control->id);
+	else
+		complain_heap(control->id, errno);
+	return -1;
+}
+
+int run_gc(int fd, __u32 id)
+{
+	struct karena_collect args = {
+		.size = sizeof(args), .flags = KARENA_COLLECT_WAIT, .id = id,
+	};
+
+	return ioctl(fd, KARENA_IOC_COLLECT, &args) ? gc_failed(id) : 0;
+}
+
 static void *need(size_t count, size_t size)
 {
 	void *at = calloc(count ? count : 1, size);
@@ -142,6 +185,90 @@ static void *need(size_t count, size_t size)
 	if (!at)
 		complain(strerror(ENOMEM));
 	return at;
+}
+
+/* What its collector has done, if it has one. */
+static void add_gc(int fd, struct heap_numbers *heap)
+{
+	__u32 id = heap->info.id;
+
+	heap->gc = (struct karena_gc_info){ .size = sizeof(heap->gc), .id = id };
+	heap->control = (struct karena_gc_control){ .size = sizeof(heap->control), .id = id };
+	heap->collected = !ioctl(fd, KARENA_IOC_GC_INFO, &heap->gc) &&
+			  !ioctl(fd, KARENA_IOC_GC_CONTROL, &heap->control);
+}
+
+static struct heap_numbers *one_more(struct heap_numbers *heaps, size_t nr,
+				     const struct karena_heap_info *info, int fd)
+{
+	struct heap_numbers *more = realloc(heaps, (nr + 1) * sizeof(*more));
+
+	if (!more) {
+		complain(strerror(ENOMEM));
+		free(heaps);
+		return NULL;
+	}
+	more[nr].info = *info;
+	add_gc(fd, &more[nr]);
+	return more;
+}
+
+/* Heap @id, or all if that is 0; to be freed. */
+struct heap_numbers *read_numbers(int fd, __u32 id, size_t *nr)
+{
+	struct heap_numbers *heaps = need(1, sizeof(*heaps));
+	struct karena_heap_info info = { };
+	int more = 0;
+
+	*nr = 0;
+	if (id) {
+		if (!read_heap(fd, id, &info))
+			heaps = one_more(heaps, (*nr)++, &info, fd);
+		else
+			more = -1;
+	}
+	while (heaps && !id && (more = next_heap(fd, info.id, &info)) > 0)
+		heaps = one_more(heaps, (*nr)++, &info, fd);
+	if (more >= 0)
+		return heaps;
+	free(heaps);
+	return NULL;
+}
+
+/*
+ * The profile of a heap, at another rate from here on if one is given.  The records are
+ * to be freed, whatever comes of it.
+ */
+int read_profile(int fd, __u32 id, const __u64 *rate, struct karena_profile *p)
+{
+	void *records = NULL;
+	__u64 room = 0;
+
+	*p = (struct karena_profile) {
+		.size = sizeof(*p), .id = id, .flags = rate ? KARENA_PROFILE_SET : 0,
+		.rate = rate ? *rate : 0,
+	};
+	for (;;) {
+		p->records = (uintptr_t)records;
+		p->length = room;
+		if (ioctl(fd, KARENA_IOC_PROFILE, p))
+			break;
+		if (p->length <= room)
+			return 0;
+		p->flags = 0;
+		free(records);
+		/* There may be more the next time. */
+		room = 2 * p->length;
+		records = need(1, room);
+		if (!records)
+			break;
+	}
+	p->records = (uintptr_t)records;
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: no program's, or the rate is too high\n", id);
+	else
+		complain_heap(id, errno);
+	return -1;
 }
 
 struct karena_class_info *read_classes(int fd, __u32 *count)

@@ -102,20 +102,6 @@ int cmd_heap_list(int argc, char **argv)
 	return rc;
 }
 
-static void print_size(const char *label, __u64 bytes, bool raw)
-{
-	char text[CELL_LEN];
-
-	line_text(label, size_text(text, bytes, raw));
-}
-
-static void print_count(const char *label, __u64 count)
-{
-	char text[CELL_LEN];
-
-	line_text(label, count_text(text, count));
-}
-
 static void print_owner(const struct karena_heap_info *heap, bool raw)
 {
 	char user[CELL_LEN], pid[CELL_LEN], text[3 * CELL_LEN];
@@ -131,19 +117,19 @@ static void print_owner(const struct karena_heap_info *heap, bool raw)
 			 (unsigned long long)heap->base,
 			 (unsigned long long)(heap->base + heap->window));
 		line_text("addresses", text);
-		print_size("window", heap->window, raw);
+		line_size("window", heap->window, raw);
 	}
-	print_size("limit", heap->limit, raw);
+	line_size("limit", heap->limit, raw);
 }
 
 static void print_objects(const struct karena_heap_info *heap, bool raw)
 {
 	heading("objects");
-	print_count("live", heap->live_objects);
-	print_size("live, in bytes", heap->live_bytes, raw);
-	print_count("allocated ever", heap->allocs);
-	print_count("freed ever", heap->frees);
-	print_count("failed for memory", heap->failed);
+	line_count("live", heap->live_objects);
+	line_size("live, in bytes", heap->live_bytes, raw);
+	line_count("allocated ever", heap->allocs);
+	line_count("freed ever", heap->frees);
+	line_count("failed for memory", heap->failed);
 }
 
 /* What is neither live nor in a magazine is free in its span, or its tail. */
@@ -157,26 +143,26 @@ static __u64 rest_of_spans(const struct karena_heap_info *heap)
 static void print_tiers(const struct karena_heap_info *heap, bool raw)
 {
 	heading("tier 1: magazines of the CPUs");
-	print_size("free objects in them", heap->cached_bytes, raw);
-	print_count("filled from spans", heap->refills);
-	print_count("emptied to spans", heap->flushes);
+	line_size("free objects in them", heap->cached_bytes, raw);
+	line_count("filled from spans", heap->refills);
+	line_count("emptied to spans", heap->flushes);
 	heading("tier 2: spans");
-	print_count("in use", heap->nr_spans);
-	print_size("their memory", heap->span_bytes, raw);
-	print_size("free in them", rest_of_spans(heap), raw);
+	line_count("in use", heap->nr_spans);
+	line_size("their memory", heap->span_bytes, raw);
+	line_size("free in them", rest_of_spans(heap), raw);
 	heading("tier 3: pages");
-	print_size("held", heap->held_bytes, raw);
-	print_size("free, kept for reuse", heap->free_bytes, raw);
-	print_size("metadata, about", heap->meta_bytes, raw);
+	line_size("held", heap->held_bytes, raw);
+	line_size("free, kept for reuse", heap->free_bytes, raw);
+	line_size("metadata, about", heap->meta_bytes, raw);
 }
 
 static void print_rejects(const struct karena_heap_info *heap)
 {
 	heading("wrong frees, ignored");
-	print_count("not an object", heap->rejects[KARENA_REJECT_NOT_OBJECT]);
-	print_count("inside of an object", heap->rejects[KARENA_REJECT_INTERIOR]);
-	print_count("free already", heap->rejects[KARENA_REJECT_DOUBLE]);
-	print_count("of another heap", heap->rejects[KARENA_REJECT_OTHER_HEAP]);
+	line_count("not an object", heap->rejects[KARENA_REJECT_NOT_OBJECT]);
+	line_count("inside of an object", heap->rejects[KARENA_REJECT_INTERIOR]);
+	line_count("free already", heap->rejects[KARENA_REJECT_DOUBLE]);
+	line_count("of another heap", heap->rejects[KARENA_REJECT_OTHER_HEAP]);
 }
 
 int cmd_heap_show(int argc, char **argv)

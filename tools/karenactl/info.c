@@ -17,6 +17,7 @@ static const struct {
 } features[] = {
 	{ KARENA_FEAT_TINY, "tiny objects packed" },
 	{ KARENA_FEAT_SHARE, "read-only sharing" },
+	{ KARENA_FEAT_PROFILE, "heap profiles" },
 };
 
 static void print_features(__u64 bits)

@@ -31,6 +31,9 @@ struct field {
 #define EXPLAIN64(member) WIDE(struct karena_explain, member)
 #define PART32(member)	NARROW(struct karena_explain_class, member)
 #define PART64(member)	WIDE(struct karena_explain_class, member)
+#define GC64(member)	WIDE(struct karena_gc_info, member)
+#define CONTROL32(member) NARROW(struct karena_gc_control, member)
+#define CONTROL64(member) WIDE(struct karena_gc_control, member)
 
 static const struct field info_fields[] = {
 	INFO32(abi_version), INFO64(features), INFO32(page_size),
@@ -83,6 +86,19 @@ static const struct field reclaim_fields[] = {
 	WIDE(struct karena_reclaim, meta),
 };
 
+static const struct field gc_fields[] = {
+	GC64(cycles), GC64(forced), GC64(freed_objects), GC64(freed_bytes),
+	GC64(live_bytes), GC64(goal_bytes), GC64(marked_objects), GC64(marked_bytes),
+	GC64(mark_ns), GC64(assist_ns), GC64(slices), GC64(assists), GC64(lost),
+	GC64(stops), GC64(put_off), GC64(stop_ns), GC64(stop_max_ns), GC64(protect_ns),
+};
+
+static const struct field control_fields[] = {
+	CONTROL32(workers), CONTROL64(min_heap), CONTROL64(mem_limit),
+	CONTROL32(period_ms), CONTROL32(slice_us), CONTROL32(share),
+	CONTROL32(assist_us), CONTROL32(trace), CONTROL32(check),
+};
+
 static json_t *number(const void *from, const struct field *field)
 {
 	const char *at = (const char *)from + field->offset;
@@ -112,6 +128,30 @@ static json_t *object(const void *from, const struct field *fields, size_t nr)
 json_t *info_json(const struct karena_info *info)
 {
 	return object(info, info_fields, COUNT(info_fields));
+}
+
+static json_t *numbers(const __u64 *from, size_t nr)
+{
+	json_t *all = must_have(json_array());
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		json_array_append_new(all, must_have(json_integer(from[i])));
+	return all;
+}
+
+json_t *gc_json(const struct karena_gc_info *info, const struct karena_gc_control *control)
+{
+	json_t *all = object(info, gc_fields, COUNT(gc_fields));
+	json_t *set = object(control, control_fields, COUNT(control_fields));
+
+	json_object_set_new(set, "percent", must_have(json_integer(control->percent)));
+	json_object_set_new(all, "phase", must_have(json_string(phase_text(info->phase))));
+	json_object_set_new(all, "slice_us", numbers(info->slice_us, KARENA_GC_BUCKETS));
+	json_object_set_new(all, "stop_us", numbers(info->stop_us, KARENA_GC_BUCKETS));
+	json_object_set_new(all, "assist_us", numbers(info->assist_us, KARENA_GC_BUCKETS));
+	json_object_set_new(all, "control", set);
+	return all;
 }
 
 json_t *class_json(const struct karena_class_info *class)

@@ -29,6 +29,12 @@ static const struct command {
 	{ "heap", "explain", "karenactl heap explain", cmd_heap_explain },
 	{ "heap", "reclaim", "karenactl heap reclaim", cmd_heap_reclaim },
 	{ "class", "list", "karenactl class list", cmd_class_list },
+	{ "gc", "run", "karenactl gc run", cmd_gc_run },
+	{ "gc", "status", "karenactl gc status", cmd_gc_status },
+	{ "gc", "trace", "karenactl gc trace", cmd_gc_trace },
+	{ "gc", "set", "karenactl gc set", cmd_gc_set },
+	{ "profile", NULL, "karenactl profile", cmd_profile },
+	{ "stat", NULL, "karenactl stat", cmd_stat },
 	{ "top", NULL, "karenactl top", cmd_top },
 };
 
@@ -41,6 +47,12 @@ static const char doc[] =
 	"  heap explain ID why it is as big as it is\n"
 	"  heap reclaim ID have it give back what it does not need\n"
 	"  class list [ID] the size classes, or those that a heap uses\n"
+	"  gc run ID       collect a heap now\n"
+	"  gc status ID    what its collector has done, and how it is set\n"
+	"  gc trace ID on|off  a line in the kernel's log for each cycle\n"
+	"  gc set ID NAME=VALUE...  how it is collected\n"
+	"  profile ID      where a heap's objects come from, for pprof\n"
+	"  stat [INTERVAL [COUNT]]  all heaps together on a line; --prometheus\n"
 	"  top             the heaps, again and again\n"
 	"  help [COMMAND]  this text, or that of a command\n"
 	"\n"

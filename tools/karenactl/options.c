@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl.h"
 
@@ -34,7 +35,7 @@ static int take_common_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp common_argp = {
+const struct argp common_argp = {
 	.options = option_list,
 	.parser = take_common_option,
 };
@@ -52,6 +53,40 @@ static __u32 to_id(const char *arg, struct argp_state *state)
 	return id;
 }
 
+bool to_size(const char *text, __u64 *bytes)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	*bytes = strtoull(text, &end, 10);
+	if (errno || end == text || *text == '-')
+		return false;
+	if (!*end)
+		return true;
+	unit = strchr(units, *end);
+	if (!unit || end[1])
+		return false;
+	return !__builtin_mul_overflow(*bytes, 1ULL << 10 * (unit - units + 1), bytes);
+}
+
+int take_id(struct options *opts, const char *arg, struct argp_state *state)
+{
+	if (opts->has_id)
+		argp_error(state, "'%s' is one argument too many", arg);
+	opts->id = to_id(arg, state);
+	opts->has_id = true;
+	return 0;
+}
+
+int want_id(const struct options *opts, struct argp_state *state)
+{
+	if (!opts->has_id)
+		argp_error(state, "which heap? (see karenactl heap list)");
+	return 0;
+}
+
 static int take_operand(int key, char *arg, struct argp_state *state)
 {
 	struct parse *parse = state->input;
@@ -61,15 +96,17 @@ static int take_operand(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = parse->opts;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (parse->operand == TAKES_NOTHING || parse->opts->has_id)
+		if (parse->operand == TAKES_ID_AND_WORDS && parse->opts->has_id) {
+			parse->opts->words = &state->argv[state->next - 1];
+			parse->opts->nr_words = state->argc - state->next + 1;
+			state->next = state->argc;
+			return 0;
+		}
+		if (parse->operand == TAKES_NOTHING)
 			argp_error(state, "'%s' is one argument too many", arg);
-		parse->opts->id = to_id(arg, state);
-		parse->opts->has_id = true;
-		return 0;
+		return take_id(parse->opts, arg, state);
 	case ARGP_KEY_END:
-		if (parse->operand == TAKES_ID && !parse->opts->has_id)
-			argp_error(state, "which heap? (see karenactl heap list)");
-		return 0;
+		return parse->operand >= TAKES_ID ? want_id(parse->opts, state) : 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}

@@ -103,6 +103,13 @@ const char *kind_text(__u32 kind)
 	return kind < COUNT(kinds) ? kinds[kind] : "?";
 }
 
+const char *phase_text(__u32 phase)
+{
+	static const char * const phases[] = { "idle", "mark", "sweep" };
+
+	return phase < COUNT(phases) ? phases[phase] : "?";
+}
+
 static char *cell(const struct table *table, size_t row, size_t column)
 {
 	return table->cells[row * table->nr_columns + column];
@@ -203,6 +210,20 @@ void table_end(struct table *table)
 void line_text(const char *label, const char *text)
 {
 	printf("  %-22s %s\n", label, text);
+}
+
+void line_count(const char *label, __u64 count)
+{
+	char text[CELL_LEN];
+
+	line_text(label, count_text(text, count));
+}
+
+void line_size(const char *label, __u64 bytes, bool raw)
+{
+	char text[CELL_LEN];
+
+	line_text(label, size_text(text, bytes, raw));
 }
 
 void heading(const char *text)

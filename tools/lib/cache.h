@@ -19,7 +19,8 @@ struct karena_slot {
 	__u32 at;		/* those in the extents from here */
 	__u32 nr;		/* up to here */
 	__u32 batch;		/* how many were taken the last time */
-	__u32 unused[3];
+	__u32 flags;		/* what the last call told for the next one */
+	__u32 unused[2];
 	struct karena_extent extent[KARENA_MAX_EXTENTS];
 };
 KARENA_ASSERT(sizeof(struct karena_slot) % sizeof(struct karena_extent) == 0);

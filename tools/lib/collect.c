@@ -136,11 +136,16 @@ EXPORT int karena_gc_set(struct karena *heap,
 	struct karena_gc_control args = *control;
 
 	args.flags |= KARENA_GC_SET;
+	args.id = 0;
 	return ioctl(heap->fd, KARENA_IOC_GC_CONTROL, &args);
 }
 
 EXPORT int karena_gc_stats(const struct karena *heap,
 			   struct karena_gc_info *info)
 {
+	if (info->size >= sizeof(*info)) {
+		info->id = 0;
+		info->reserved = 0;
+	}
 	return ioctl(heap->fd, KARENA_IOC_GC_INFO, info);
 }

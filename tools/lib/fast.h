@@ -68,7 +68,8 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 /*
  * A sequence from 1 to 2, aborted at 4 (RSEQ_SIG stands before that); begins with this
  * CPU's magazines, which it asks for each time: malloc.c takes them away for a fork().
- * Of them, top, end and begin of one are at 0, 4 and 6.
+ * Of them, top, left, end and begin of one are at 0, 2, 4 and 6; the head is top and left,
+ * which are stored together, as who loads both soon after a store to one of them waits.
  */
 #define KARENA_RSEQ_BEGIN \
 	".pushsection __rseq_cs, \"aw\"\n\t" \
@@ -83,9 +84,10 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 	"movslq %%fs:4(%[rseq]), %[cpu]\n\t" \
 	"shlq %[shift], %[cpu]\n\t" \
 	"addq %[magazines], %[cpu]\n\t" \
-	"movl (%[cpu], %[number], 8), %k[top]\n\t"
+	"movl (%[cpu], %[number], 8), %k[head]\n\t" \
+	"movzwl %w[head], %k[top]\n\t"
 #define KARENA_RSEQ_END \
-	"movl %k[top], (%[cpu], %[number], 8)\n" \
+	"movl %k[head], (%[cpu], %[number], 8)\n" \
 	"2:\n\t" \
 	".pushsection __rseq_failure, \"ax\"\n\t" \
 	".byte 0x0f, 0xb9, 0x3d\n\t" \
@@ -95,6 +97,7 @@ static inline size_t karena_magazine_bytes(unsigned int number)
 	".popsection\n\t"
 
 KARENA_ASSERT(offsetof(struct karena_cpu_magazine, top) == 0);
+KARENA_ASSERT(offsetof(struct karena_cpu_magazine, left) == 2);
 KARENA_ASSERT(offsetof(struct karena_cpu_magazine, end) == 4);
 KARENA_ASSERT(offsetof(struct karena_cpu_magazine, begin) == 6);
 
@@ -103,12 +106,14 @@ KARENA_ASSERT(offsetof(struct karena_cpu_magazine, begin) == 6);
  * @fast: of a heap that has magazines
  * @number: of the magazine
  *
- * Return: the object, as it is; NULL if there is none.
+ * Takes 1 from top and left together; if left has none, that borrows.
+ *
+ * Return: the object, as it is; NULL if there is none, or the kernel is to be asked.
  */
 static inline __attribute__((__always_inline__)) void *
 karena_fast_take(const struct karena_fast *fast, unsigned long number)
 {
-	unsigned long object, cpu, top;
+	unsigned long object, cpu, top, head;
 
 again:
 	/* clang-format off */
@@ -116,11 +121,13 @@ again:
 		"cmpw %w[top], 6(%[cpu], %[number], 8)\n\t"
 		"je %l[none]\n\t"
 		"movl -4(%[cpu], %[top], 4), %k[object]\n\t"
-		"subl $1, %k[top]\n\t"
+		"subl $0x10001, %k[head]\n\t"
+		"jc %l[none]\n\t"
 		"shlq $4, %[object]\n\t"
 		"addq %[base], %[object]\n\t"
 		KARENA_RSEQ_END
-		: [object] "=&r" (object), [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [object] "=&r" (object), [cpu] "=&r" (cpu), [top] "=&r" (top),
+		  [head] "=&r" (head)
 		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
 		  [base] "rm" (fast->base), [number] "r" (number),
 		  [shift] "i" (KARENA_CPU_SHIFT)
@@ -155,7 +162,7 @@ static inline unsigned long karena_fast_number(const struct karena_fast *fast, u
 	"jbe %l[none]\n\t"
 #define KARENA_RSEQ_PUT \
 	"movl %k[slot], (%[cpu], %[top], 4)\n\t" \
-	"addl $1, %k[top]\n\t" \
+	"addl $1, %k[head]\n\t" \
 	KARENA_RSEQ_END
 
 /**
@@ -169,13 +176,13 @@ static inline unsigned long karena_fast_number(const struct karena_fast *fast, u
 static inline __attribute__((__always_inline__)) int
 karena_fast_put(const struct karena_fast *fast, unsigned long number, unsigned long slot)
 {
-	unsigned long cpu, top;
+	unsigned long cpu, top, head;
 
 again:
 	/* clang-format off */
 	__asm__ __volatile__ goto(KARENA_RSEQ_ROOM
 		KARENA_RSEQ_PUT
-		: [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [cpu] "=&r" (cpu), [top] "=&r" (top), [head] "=&r" (head)
 		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
 		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT)
 		: "memory", "cc"
@@ -199,7 +206,7 @@ none:
 static inline __attribute__((__always_inline__)) int
 karena_fast_give(const struct karena_fast *fast, unsigned long number, void *object)
 {
-	unsigned long slot = karena_fast_slot(fast, object), cpu, top;
+	unsigned long slot = karena_fast_slot(fast, object), cpu, top, head;
 
 again:
 	/* clang-format off */
@@ -207,7 +214,7 @@ again:
 		"cmpl %[mark], %[phase]\n\t"
 		"je %l[none]\n\t"
 		KARENA_RSEQ_PUT
-		: [cpu] "=&r" (cpu), [top] "=&r" (top)
+		: [cpu] "=&r" (cpu), [top] "=&r" (top), [head] "=&r" (head)
 		: [rseq] "r" (fast->rseq), [magazines] "m" (fast->magazines),
 		  [slot] "r" (slot), [number] "r" (number), [shift] "i" (KARENA_CPU_SHIFT),
 		  [phase] "m" (*fast->phase), [mark] "i" (KARENA_PHASE_MARK), "r" (object)

@@ -293,6 +293,15 @@ EXPORT int karena_readonly(const struct karena *heap)
 	return heap->readonly;
 }
 
+EXPORT int karena_profile(struct karena *heap, size_t rate)
+{
+	struct karena_profile args = {
+		.size = sizeof(args), .flags = KARENA_PROFILE_SET, .rate = rate,
+	};
+
+	return ioctl(heap->fd, KARENA_IOC_PROFILE, &args);
+}
+
 EXPORT int karena_stats(const struct karena *heap,
 			struct karena_heap_info *info)
 {

@@ -10,6 +10,7 @@
 
 #include "cache.h"
 #include "karena.h"
+#include "stack.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -51,6 +52,9 @@ void karena_drop_root(__u64 serial, void *start, size_t size);
 
 int karena_hold(const struct karena *heap, __u64 serial);
 void karena_let_go(void);
+
+/* object.c */
+void karena_note_sampled(struct karena *heap, const void *object);
 
 /* cache.c */
 struct karena_cache *karena_find_cache(struct karena *heap);

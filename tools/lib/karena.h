@@ -727,6 +727,19 @@ int karena_memory_set(struct karena *heap, const struct karena_memory *memory);
 int karena_explain(const struct karena *heap, struct karena_explain *explain);
 
 /**
+ * karena_profile() - have objects of a heap sampled, for karenactl profile
+ * @heap: the heap
+ * @rate: mean number of bytes from one sample to the next, 524288 as in Go for most
+ *	programs; 0: none
+ *
+ * Errors: EPERM the heap is another user's; EBADF the heap is read only; EINVAL @rate is
+ * too large; ENOMEM.
+ *
+ * Return: 0, or -1 with errno.
+ */
+int karena_profile(struct karena *heap, size_t rate);
+
+/**
  * karena_stats() - the numbers of a heap
  * @heap: the heap
  * @info: in: info->size is sizeof(*info), so that a library newer or older

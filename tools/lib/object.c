@@ -12,9 +12,23 @@
 
 #include "internal.h"
 
+/* Of an object that the kernel has given: where it comes from, if it is sampled. */
+void karena_note_sampled(struct karena *heap, const void *object)
+{
+	const struct karena_control *control = heap->control;
+	const __u16 *map;
+
+	if (!control || !karena_may_be_sampled(object))
+		return;
+	map = (const void *)((const char *)control + control->map_offset);
+	if (!map[((const char *)object - (const char *)heap->base) / KARENA_PAGE_SIZE])
+		karena_tell_stack(heap->fd, object);
+}
+
 static int alloc_objects(struct karena *heap, size_t size, unsigned int flags,
 			 size_t count, void **objects)
 {
+	size_t i;
 	struct karena_alloc args = {
 		.size = sizeof(args),
 		.flags = flags,
@@ -23,7 +37,11 @@ static int alloc_objects(struct karena *heap, size_t size, unsigned int flags,
 		.addrs = (uintptr_t)objects,
 	};
 
-	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args);
+	if (ioctl(heap->fd, KARENA_IOC_ALLOC, &args))
+		return -1;
+	for (i = 0; i < count; i++)
+		karena_note_sampled(heap, objects[i]);
+	return 0;
 }
 
 static void *alloc_one(struct karena *heap, size_t size, unsigned int flags)
@@ -37,8 +55,13 @@ static void *alloc_one(struct karena *heap, size_t size, unsigned int flags)
 static void *fill(struct karena *heap, unsigned int number)
 {
 	struct karena_fill args = { .size = sizeof(args), .magazine = number };
+	void *object;
 
-	return ioctl(heap->fd, KARENA_IOC_FILL, &args) ? NULL : (void *)(uintptr_t)args.object;
+	if (ioctl(heap->fd, KARENA_IOC_FILL, &args))
+		return NULL;
+	object = (void *)(uintptr_t)args.object;
+	karena_note_sampled(heap, object);
+	return object;
 }
 
 /* An object of a magazine's kind, as it is; NULL with errno. */

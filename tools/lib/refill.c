@@ -62,7 +62,10 @@ static void *take_one(struct karena *heap, struct karena_type type)
 		.addrs = (uintptr_t)&object,
 	};
 
-	return ioctl(heap->fd, KARENA_IOC_ALLOC, &args) ? NULL : object;
+	if (ioctl(heap->fd, KARENA_IOC_ALLOC, &args))
+		return NULL;
+	karena_note_sampled(heap, object);
+	return object;
 }
 
 /* How many to take now: more and more, as long as they are used. */
@@ -78,6 +81,7 @@ static int take(struct karena *heap, struct karena_type type, struct karena_slot
 {
 	struct karena_refill args = {
 		.size = sizeof(args),
+		.flags = slot->flags,
 		.type = type.id,
 		.count = next_batch(slot, type),
 		.extents = (uintptr_t)slot->extent,
@@ -94,7 +98,11 @@ static int take(struct karena *heap, struct karena_type type, struct karena_slot
 		return -1;
 	}
 	slot->nr = args.room;
+	slot->flags = args.flags;
 	slot->distance = args.distance;
+	/* One that is sampled comes alone. */
+	if (args.count == 1)
+		karena_note_sampled(heap, (void *)(uintptr_t)slot->extent->start);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "../lib/fast.h"
+#include "../lib/stack.h"
 #include "gate.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)

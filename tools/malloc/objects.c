@@ -147,8 +147,25 @@ size_t karena_give_back(int all)
 
 /* --- objects --- */
 
+/*
+ * What is to be known of an object that the kernel has given, before anybody has it: how
+ * many pages it has, if it is of no magazine; and where it comes from, if it is sampled.
+ */
+static void note(struct state *state, const void *object, size_t size)
+{
+	size_t page = ((const char *)object - state->fast.base) / KARENA_PAGE_SIZE;
+
+	if (!karena_may_be_sampled(object) || !karena_in_window(state, object) ||
+	    karena_fast_magazine(&state->fast, object))
+		return;
+	state->large[page] = (size + KARENA_PAGE_SIZE - 1) / KARENA_PAGE_SIZE;
+	if (!state->fast.map[page])
+		karena_tell_stack(state->fd, object);
+}
+
 int karena_alloc_from_heap(struct state *state, size_t size, unsigned int count, void **objects)
 {
+	unsigned int i;
 	struct karena_alloc args = {
 		.size = sizeof(args),
 		.flags = KARENA_ALLOC_NOZERO,
@@ -157,7 +174,11 @@ int karena_alloc_from_heap(struct state *state, size_t size, unsigned int count,
 		.addrs = (uintptr_t)objects,
 	};
 
-	return karena_call(state, KARENA_IOC_ALLOC, &args);
+	if (karena_call(state, KARENA_IOC_ALLOC, &args))
+		return -1;
+	for (i = 0; i < count; i++)
+		note(state, objects[i], size);
+	return 0;
 }
 
 int karena_free_to_heap(struct state *state, unsigned int count, void **objects)
@@ -180,8 +201,13 @@ int karena_free_to_heap(struct state *state, unsigned int count, void **objects)
 static void *fill(struct state *state, unsigned int number)
 {
 	struct karena_fill args = { .size = sizeof(args), .magazine = number };
+	void *object;
 
-	return karena_call(state, KARENA_IOC_FILL, &args) ? NULL : (void *)(uintptr_t)args.object;
+	if (karena_call(state, KARENA_IOC_FILL, &args))
+		return NULL;
+	object = (void *)(uintptr_t)args.object;
+	note(state, object, karena_magazine_bytes(number));
+	return object;
 }
 
 /* As there is; NULL with errno. */
@@ -197,11 +223,6 @@ static void *ask(struct state *state, unsigned int number, size_t size)
 	if (number)
 		size = karena_magazine_bytes(number);
 	return karena_alloc_from_heap(state, size, 1, &object) ? NULL : object;
-}
-
-static size_t large_pages(size_t size)
-{
-	return (size + KARENA_PAGE_SIZE - 1) / KARENA_PAGE_SIZE;
 }
 
 static void *take(struct state *state, size_t size)
@@ -220,9 +241,6 @@ static void *take(struct state *state, size_t size)
 		karena_lost(state);
 		return NULL;
 	}
-	if (!number)
-		state->large[((char *)object - state->fast.base) / KARENA_PAGE_SIZE] =
-			large_pages(size);
 	return object;
 }
 

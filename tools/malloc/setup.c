@@ -192,6 +192,18 @@ static int map_large(struct state *state)
 }
 
 /* All that others look at, of a heap whose window is there. */
+/* Objects are sampled from the first one on, if that is wanted; it is no matter if not. */
+static void profile(const struct state *state)
+{
+	const char *text = secure_getenv("KARENA_MALLOC_PROFILE");
+	struct karena_profile args = { .size = sizeof(args), .flags = KARENA_PROFILE_SET };
+
+	for (; text && *text >= '0' && *text <= '9'; text++)
+		args.rate = 10 * args.rate + *text - '0';
+	if (args.rate)
+		ioctl(state->fd, KARENA_IOC_PROFILE, &args);
+}
+
 static int map_rest(struct state *state, char *base)
 {
 	const struct karena_control *control;
@@ -211,6 +223,7 @@ static int map_rest(struct state *state, char *base)
 		.phase = &control->phase,
 	};
 	map_magazines(state);
+	profile(state);
 	fill_small(state);
 	return 0;
 }

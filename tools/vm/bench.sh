@@ -16,6 +16,7 @@
 #   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
 #   life-cycle  return of memory, on the stock Debian 6.1 and on UML
+#   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -156,7 +157,19 @@ bench_life_cycle() {
 	done
 }
 
-all=(slab mark user-gc malloc life-cycle)
+bench_profile() {
+	local kernel=stock-6.1 log
+	malloc_programs
+	log=$KARENA_BUILD/vm/logs/bench-profile-$kernel.log
+	"$KARENA_VM/build.sh" "$kernel" >/dev/null
+	say "benchmark profile on $kernel"
+	"$KARENA_VM/run.sh" --name "bench-profile-$kernel" --memory 3G --timeout 3600 \
+		"$kernel" -- "$KARENA_VM/guest.sh" bench profile >"$log" ||
+		{ tail -n 5 "$log" >&2; exit 1; }
+	report profile "$kernel" profile/report.awk "$log"
+}
+
+all=(slab mark user-gc malloc life-cycle profile)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

@@ -7,7 +7,8 @@
 #   guest.sh user PROGRAM...    load the module, run TAP programs
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
-#   guest.sh bench user-gc|life-cycle|malloc   load the module, run the programs: a line for each run
+#   guest.sh bench user-gc|life-cycle|malloc|profile   load the module, run the programs: a
+#                               line for each run
 #   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh controls           load the module, run user-space tests with bugs in it
@@ -158,7 +159,8 @@ kunit|torture)
 	with_module "karena_$command" ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
-	user-gc|life-cycle|malloc) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
+	user-gc|life-cycle|malloc|profile)
+		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;

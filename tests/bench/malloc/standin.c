@@ -162,13 +162,20 @@ static unsigned int first_room(unsigned int number)
 	return first < 2 ? 2 : first < room ? first : room;
 }
 
-/* For twice as many from here on; for how many it was.  Who is moved loses a little. */
+/*
+ * For twice as many from here on; for how many it was, or 0 if it was only to be asked for
+ * one, now and then.  Who is moved loses a little.
+ */
 static unsigned int widen(unsigned int number)
 {
 	struct karena_cpu_magazines *cpu = magazines + KARENA_NO_CPUS + sched_getcpu();
 	struct karena_cpu_magazine *magazine = cpu->magazine + number;
 	unsigned int capacity = magazine->end - magazine->begin, room = room_of(number);
 
+	if (!magazine->left) {
+		magazine->left = UINT16_MAX;
+		return 0;
+	}
 	magazine->end = magazine->begin + (2 * capacity < room ? 2 * capacity : room);
 	return capacity;
 }
@@ -180,6 +187,7 @@ static void fill_heads(struct karena_cpu_magazines *cpu)
 	for (number = 0; number < KARENA_NR_MAGAZINES; number++) {
 		cpu->magazine[number].begin = at;
 		cpu->magazine[number].top = at;
+		cpu->magazine[number].left = UINT16_MAX;
 		cpu->magazine[number].end = at + first_room(number);
 		at += room_of(number);
 	}

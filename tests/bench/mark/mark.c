@@ -93,7 +93,7 @@ static int build_tree(struct world *w)
 static void measure(struct world *w, const char *name, unsigned int workers)
 {
 	static struct series cpu, wall;
-	struct karena_gc_stats first, before, after = {};
+	static struct karena_gc_stats first, before, after;
 	struct karena_heap_stats heap;
 	struct karena_gc_params params;
 	unsigned int i;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * karenactl: what the addresses of a process are.
+ */
+#ifndef KARENACTL_SYMBOLS_H
+#define KARENACTL_SYMBOLS_H
+
+#include <stdint.h>
+
+struct process;
+
+/* A file that a process has mapped. */
+struct module {
+	uint64_t start;
+	uint64_t end;
+	const char *path;
+	char build_id[130];	/* in hex, or empty */
+};
+
+/* Texts are good as long as the process is open. */
+struct symbol {
+	const char *name;	/* of the function, or NULL */
+	const char *file;	/* of the source, or NULL */
+	int line;
+	bool has_module;
+	struct module module;
+};
+
+/* NULL if it cannot be looked into, or is gone. */
+struct process *process_open(uint32_t pid);
+void process_close(struct process *process);
+/* The program itself; false if that is not known. */
+bool process_program(struct process *process, struct module *module);
+void process_symbol(struct process *process, uint64_t addr, struct symbol *symbol);
+
+#endif /* KARENACTL_SYMBOLS_H */
