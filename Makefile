@@ -102,7 +102,8 @@ help:
 #:   make check           all tests; SEED=N repeats a run's random choices
 #:   make check-quick     the most telling ones in under a minute
 #:   make check-long      all, with many more rounds
-#:   make bench           the benchmarks; ONLY=slab, mark, user-gc or malloc for one
+#:   make bench           the benchmarks; ONLY=slab, mark, user-gc, malloc or
+#:                        life-cycle for one
 #:   make lint            style and static checks
 #:
 #:   make clean           removes build/; distclean removes the kernels too

@@ -67,11 +67,12 @@ struct object {
 
 struct level {
 	struct karena_scope *scope;
-	bool local;
+	unsigned int flags;
 	jmp_buf env;
 	unsigned int steps;
 	unsigned int nr;
 	struct object object[MOST_OBJECTS];
+	void **refs;		/* in the heap: what keeps them, if the scope does not */
 };
 
 struct model {
@@ -170,6 +171,8 @@ static void allocate(struct model *m, struct level *level)
 		object->size = 0;
 		return;
 	}
+	if (level->refs)
+		level->refs[level->nr] = p;
 	level->nr++;
 	write_object(m, object);
 }
@@ -190,8 +193,10 @@ static void end_level(struct model *m, unsigned int depth, bool may_keep)
 	struct level *level = &m->level[depth];
 	unsigned int i;
 
+	if (level->flags & KARENA_SCOPE_LOCAL || rng_below(&m->rng, 2))
+		may_keep = false;
 	for (i = 0; i < level->nr; i++)
-		if (may_keep && !level->local && !rng_below(&m->rng, 3))
+		if (may_keep && !rng_below(&m->rng, 3))
 			keep(m, &level->object[i]);
 		else
 			forget(m, &level->object[i]);
@@ -228,19 +233,22 @@ static void step(struct model *m, unsigned int depth)
 		check_level(m, rng_below(&m->rng, depth + 1));
 }
 
-/* A scope in a frame of its own, of a size that varies. */
+/* A scope in a frame of its own, of a size that varies; with the only reference to @refs. */
 static __attribute__((noinline)) void run_level(struct model *m, unsigned int depth)
 {
 	struct level *level = &m->level[depth];
 	struct karena_scope scope;
+	void **volatile refs;
 	char *frame = __builtin_alloca(16 + 16 * rng_below(&m->rng, 32));
 
 	/* What a scope that was abandoned there left of itself is gone. */
 	memset(frame, 0xff, 16);
-	level->local = !m->collected || rng_below(&m->rng, 2);
-	if (!check_eq(karena_scope_open(&scope, m->heap,
-					level->local ? KARENA_SCOPE_LOCAL : 0), 0))
+	level->flags = m->collected ? rng_below(&m->rng, 3) : KARENA_SCOPE_LOCAL;
+	if (!check_eq(karena_scope_open(&scope, m->heap, level->flags), 0))
 		return;
+	refs = level->flags || !m->collected ? NULL :
+	       karena_alloc(m->heap, sizeof(*refs) * MOST_OBJECTS);
+	level->refs = refs;
 	level->scope = &scope;
 	level->nr = 0;
 	level->steps = 1 + rng_below(&m->rng, 60);
@@ -254,6 +262,7 @@ static __attribute__((noinline)) void run_level(struct model *m, unsigned int de
 	check_level(m, depth);
 	end_level(m, depth, true);
 	karena_scope_close(&scope);
+	refs = NULL;
 }
 
 static void *run_model(void *arg)
@@ -392,6 +401,39 @@ static void memory_is_used_again(void)
 	karena_close(heap);
 }
 
+/* Where it is stored says whether an object lives on; if none does, it is used again. */
+static void stores_are_seen(void)
+{
+	struct karena *heap = open_heap(KARENA_COLLECT);
+	struct karena_scope scope;
+	unsigned int i;
+	void **object;
+	__u64 first;
+
+	if (!heap)
+		return;
+	table = karena_alloc(heap, KEPT * sizeof(*table));
+	for (i = 0; i < 8; i++) {
+		check_eq(karena_scope_open(&scope, heap, KARENA_SCOPE_STORES), 0);
+		object = karena_scope_alloc(&scope, 64);
+		first = as_addr(object);
+		karena_store(heap, &object[0], object);
+		karena_store(heap, &object[1], table);
+		karena_store(heap, &table[1], table);
+		if (i % 2)
+			karena_move(heap, table, object, 8);
+		karena_scope_close(&scope);
+		check_eq(karena_scope_open(&scope, heap, KARENA_SCOPE_STORES), 0);
+		object = karena_scope_alloc(&scope, 64);
+		check_eq(as_addr(object) == first, !(i % 2));
+		check(zeroed(object, 64));
+		check(i % 2 == 0 || *(void **)table[0] == table[0]);
+		karena_scope_close(&scope);
+	}
+	table = NULL;
+	karena_close(heap);
+}
+
 static jmp_buf above;
 
 static __attribute__((noinline)) void abandon(struct karena *heap, unsigned int depth)
@@ -467,8 +509,9 @@ static void errors(void)
 	if (!heap || !other)
 		return;
 	check_eq(error_of(karena_scope_open(&scope, heap, 0)), EINVAL);
-	check_eq(error_of(karena_scope_open(&scope, heap, 2)), EINVAL);
+	check_eq(error_of(karena_scope_open(&scope, heap, KARENA_SCOPE_STORES)), EINVAL);
 	check_eq(error_of(karena_scope_open(&scope, other, 3)), EINVAL);
+	check_eq(error_of(karena_scope_open(&scope, other, 4)), EINVAL);
 	check_eq(karena_scope_open(&scope, other, 0), 0);
 	check_eq(error_of(!karena_scope_alloc(&scope, size)), EINVAL);
 	check_eq(error_of(!karena_scope_new(&scope, none)), EINVAL);
@@ -573,6 +616,7 @@ static void children(void)
 {
 	forked(0, KARENA_SCOPE_LOCAL);
 	forked(KARENA_COLLECT, KARENA_SCOPE_LOCAL);
+	forked(KARENA_COLLECT, KARENA_SCOPE_STORES);
 	forked(KARENA_COLLECT, 0);
 }
 
@@ -614,7 +658,7 @@ static void use_scopes(void *arg)
 
 	rng_init(&m->rng, getpid());
 	for (;;) {
-		check_eq(karena_scope_open(&scope, victim->heap, rng_below(&m->rng, 2)), 0);
+		check_eq(karena_scope_open(&scope, victim->heap, rng_below(&m->rng, 3)), 0);
 		for (i = rng_below(&m->rng, 300); i; i--) {
 			check(karena_scope_alloc(&scope, random_size(&m->rng)));
 			(*victim->counter)++;
@@ -654,6 +698,7 @@ static const struct tap_case cases[] = {
 	{ "a model of scopes, with a barrier", with_barrier },
 	{ "two scopes of a frame", of_one_frame },
 	{ "memory is used again", memory_is_used_again },
+	{ "scopes that watch stores", stores_are_seen },
 	{ "scopes that longjmp() leaves", abandoned },
 	{ "scopes in scopes", deep },
 	{ "errors of scopes", errors },

@@ -7,6 +7,8 @@
  * and the exchange, the old value is in a register then, where the kernel finds it.
  * If the word is not what it was any more, whoever has changed it told the kernel of
  * the old value, and we begin anew.
+ *
+ * Scopes that have asked for it learn here what is stored outside of them, in any heap.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -33,6 +35,8 @@ EXPORT void karena_store(struct karena *heap, void *slot, const void *value)
 {
 	uintptr_t *word = slot, new = (uintptr_t)value, old;
 
+	if (karena_watched && value)
+		karena_scope_stored(heap, slot, value);
 	if (!heap->barrier) {
 		__atomic_store_n(word, new, __ATOMIC_RELEASE);
 		return;

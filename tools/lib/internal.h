@@ -71,7 +71,10 @@ int karena_local_give(struct karena *heap, unsigned int number, void *object);
 void karena_local_end(struct karena_cache *cache);
 
 /* scope.c */
+extern __thread unsigned int karena_watched __attribute__((tls_model("initial-exec")));
+
 void karena_scopes_end(struct karena_cache *cache);
+void karena_scope_stored(struct karena *heap, const void *slot, const void *value);
 
 /* barrier.c */
 void karena_shade_words(struct karena *heap, const void *words, size_t count);

@@ -581,20 +581,24 @@ struct karena_scope {
 	__u64 flags;
 };
 
-/* Nothing refers to an object of the scope when it is closed. */
 #define KARENA_SCOPE_LOCAL	(1U << 0)
+#define KARENA_SCOPE_STORES	(1U << 1)
 
 /**
  * karena_scope_open() - begin a scope
  * @scope: the scope, a local variable of the caller
  * @heap: the heap that its objects are of
- * @flags: KARENA_SCOPE_LOCAL: the caller promises that nothing refers to an object of
- *	the scope any more when it is closed: all are freed then, without a look
+ * @flags: what the caller promises, if anything, for the time when it is closed:
+ *	KARENA_SCOPE_LOCAL: nothing refers to an object of the scope any more;
+ *	KARENA_SCOPE_STORES: nothing does, unless this thread has stored a reference to
+ *	one outside of the scope, by karena_store() or karena_move()
  *
- * Without that flag the heap is one that is collected, and what is still referred to
- * from wherever the collector looks lives on, as any other object; all else is garbage
- * as soon as nothing refers to it.  As objects of scopes lie close together, so do
- * they live: one that is referred to keeps others, up to 8 KiB of them.
+ * With the first promise all objects are freed at the close, without a look.  With the
+ * second they are, if nothing was stored so; else what is still referred to lives on, from
+ * wherever the collector looks, as any other object, and so it does without a promise,
+ * where nothing at all has to be done for it.  For both the heap is one that is collected.
+ * As objects of scopes lie close together, so do they live: one that is referred to keeps
+ * others, up to 8 KiB of them.
  *
  * The scopes of a thread are closed in the reverse order of their opening.  One whose
  * function has been left without that, by longjmp() or an exception, is closed with the
@@ -604,7 +608,7 @@ struct karena_scope {
  * of fork() has the objects of scopes that are open; what it allocates in those, and in
  * no scope of its own, is not freed with them.
  *
- * Errors: EINVAL unknown flags, or no KARENA_SCOPE_LOCAL in a heap that is not
+ * Errors: EINVAL unknown flags, or both, or no KARENA_SCOPE_LOCAL in a heap that is not
  * collected; EBADF the heap is read only; ENOMEM, also if 16,384 scopes are open.
  *
  * Return: 0, or -1 with errno, and no scope is open.

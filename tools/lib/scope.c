@@ -4,15 +4,18 @@
  * go together.  To the heap, a chunk is an object as any other, all of whose words may be
  * references, and which a reference to any byte of it keeps.
  *
- * Scopes that need not be closed with care (no KARENA_SCOPE_LOCAL) share the thread's
- * chunk, and so do others that come after them.  What is full is left to the collector,
- * which knows what is still referred to: no check of our own could, as any word of the
- * program and of the heap may refer to it.  Nothing is to be done when such a scope ends.
+ * Scopes of which nothing is promised share the thread's chunk, and so do others that come
+ * after them.  What is full is left to the collector, which knows what is still referred to:
+ * no check of our own could, as any word of the program and of the heap may refer to it.
+ * Nothing is to be done when such a scope ends.
  *
  * Those with KARENA_SCOPE_LOCAL are a stack of regions.  One that is opened takes what is
  * left of the chunk that the one below it uses, and gives it back, cleared, when it is
- * closed; chunks that it had to allocate are freed, but for one that is kept for the next.
- * So memory in front of each region's pointer is always zero.
+ * closed; chunks that it had to allocate are freed, but for some that are kept for the next
+ * ones.  So memory in front of each region's pointer is always zero.
+ *
+ * One with KARENA_SCOPE_STORES is a region as well, but shares no chunk: when karena_store()
+ * sees a reference to it leave it, all its chunks are left to the collector at its close.
  *
  * Regions are not in the programs' variables: a function that is left by longjmp() leaves
  * its region, which is found by the address of the variable later on, while its variables may
@@ -31,6 +34,7 @@
 #define CHUNK		((size_t)KARENA_PAGE_SIZE)
 #define MOST_SMALL	(CHUNK / 4)	/* bytes; what is larger has a chunk of its own */
 #define MOST_SCOPES	16384u
+#define MOST_SPARES	8u
 #define NEAR		8u		/* regions of a frame */
 
 /* End of a chunk; so the addresses up to there, included, are all addresses in it. */
@@ -42,11 +46,15 @@ KARENA_ASSERT(sizeof(struct karena_tail) == KARENA_SCOPE_UNIT);
 
 struct karena_scopes {
 	struct karena_region collected;	/* for scopes whose objects may live on */
-	struct karena_tail *spare;	/* a chunk for the next one, or NULL */
+	struct karena_tail *spares;	/* chunks for the next ones */
+	size_t nr_spares;
 	size_t top;			/* of the regions, 0 if none is a scope's */
 	struct karena_region local[MOST_SCOPES];	/* the first one is empty */
 };
 KARENA_ASSERT(sizeof(struct karena_scopes) % sizeof(void *) == 0);
+
+/* Regions of this thread with KARENA_SCOPE_STORES, in all heaps; not fewer, after fork(). */
+__thread unsigned int karena_watched __attribute__((tls_model("initial-exec")));
 
 /* --- chunks --- */
 
@@ -84,6 +92,15 @@ static void use_chunk(struct karena_region *region, struct karena_tail *tail)
 	region->end = (char *)tail;
 }
 
+/* Whole units; memset() would begin slowly, for so few. */
+static void zero(char *from, const char *end)
+{
+	for (; from < end; from += KARENA_SCOPE_UNIT) {
+		__builtin_memset(from, 0, KARENA_SCOPE_UNIT);
+		__asm__ __volatile__("" : : : "memory");
+	}
+}
+
 /*
  * References that are cleared are overwritten.  That is not watched in a heap with
  * KARENA_BARRIER, where it is done as by karena_store(); whoever still has one of them has
@@ -95,7 +112,7 @@ static void clear(struct karena *heap, char *from, const char *end)
 
 	if (heap->barrier && size && karena_is_marking(heap))
 		karena_shade_words(heap, from, size / sizeof(void *));
-	memset(from, 0, size);
+	zero(from, end);
 }
 
 /* --- regions --- */
@@ -105,7 +122,7 @@ static void borrow(struct karena_region *region)
 {
 	struct karena_region *below = region - 1;
 
-	if (below->next == below->end)
+	if (region->stores || below->stores || below->next == below->end)
 		return;
 	region->next = below->next;
 	region->end = below->end;
@@ -124,35 +141,55 @@ static void give_back(struct karena *heap, struct karena_region *region)
 		below->end = region->limit;
 }
 
-/* The newest of a region's own chunks is kept, if there is none yet. */
+/* Some are kept for the next scopes. */
 static void free_own(struct karena *heap, struct karena_scopes *scopes,
 		     struct karena_region *region)
 {
-	struct karena_tail *tail = region->own, *older = tail->older;
+	struct karena_tail *tail = region->own, *older;
+	char *end = region->next;
 
-	if (!scopes->spare) {
-		clear(heap, tail->begin, region->next);
-		tail->older = NULL;
-		scopes->spare = tail;
-		tail = older;
+	for (; tail && scopes->nr_spares < MOST_SPARES; tail = older) {
+		older = tail->older;
+		clear(heap, tail->begin, end);
+		tail->older = scopes->spares;
+		scopes->spares = tail;
+		scopes->nr_spares++;
+		end = (char *)older;
 	}
 	free_chunks(heap, tail);
+}
+
+/* What it has may be referred to, from now on; the rest is for others of which it is said. */
+static void leave_own(struct karena_scopes *scopes, const struct karena_region *region)
+{
+	struct karena_region *collected = &scopes->collected;
+
+	if (region->end - region->next > collected->end - collected->next) {
+		collected->next = region->next;
+		collected->end = region->end;
+	}
+}
+
+static void close_region(struct karena *heap, struct karena_scopes *scopes,
+			 struct karena_region *region)
+{
+	karena_watched -= region->stores;
+	if (region->escaped) {
+		leave_own(scopes, region);
+	} else {
+		if (region->from)
+			give_back(heap, region);
+		free_own(heap, scopes, region);
+		free_chunks(heap, region->large);
+	}
+	*region = (struct karena_region){ 0 };
 }
 
 /* Down to @nr of them. */
 static void close_regions(struct karena *heap, struct karena_scopes *scopes, size_t nr)
 {
-	struct karena_region *region;
-
-	for (; scopes->top > nr; scopes->top--) {
-		region = &scopes->local[scopes->top];
-		if (region->from)
-			give_back(heap, region);
-		if (region->own)
-			free_own(heap, scopes, region);
-		free_chunks(heap, region->large);
-		*region = (struct karena_region){ 0 };
-	}
+	for (; scopes->top > nr; scopes->top--)
+		close_region(heap, scopes, &scopes->local[scopes->top]);
 }
 
 static int overlap(const struct karena_scope *a, const struct karena_scope *b)
@@ -237,7 +274,7 @@ void karena_scopes_end(struct karena_cache *cache)
 	karena_drop_root(cache->serial, scopes, sizeof(*scopes));
 	if (karena_hold(cache->heap, cache->serial)) {
 		if (!cache->heap->fast.collected) {
-			free_for_good(cache->heap, scopes->spare);
+			free_for_good(cache->heap, scopes->spares);
 			for (i = 1; i <= scopes->top; i++) {
 				free_for_good(cache->heap, scopes->local[i].own);
 				free_for_good(cache->heap, scopes->local[i].large);
@@ -259,6 +296,8 @@ static int open_local(struct karena_scope *scope, struct karena_scopes *scopes)
 		return -1;
 	}
 	region = &scopes->local[++scopes->top];
+	region->stores = !!(scope->flags & KARENA_SCOPE_STORES);
+	karena_watched += region->stores;
 	borrow(region);
 	region->scope = scope;
 	scope->region = region;
@@ -273,7 +312,8 @@ EXPORT int karena_scope_open(struct karena_scope *scope, struct karena *heap, un
 	const char *frame = CALLER_FRAME();
 	struct karena_scopes *scopes;
 
-	if (flags & ~KARENA_SCOPE_LOCAL || (!flags && !heap->fast.collected)) {
+	if (flags > KARENA_SCOPE_STORES ||
+	    (flags != KARENA_SCOPE_LOCAL && !heap->fast.collected)) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -289,7 +329,7 @@ EXPORT int karena_scope_open(struct karena_scope *scope, struct karena *heap, un
 	return flags ? open_local(scope, scopes) : 0;
 }
 
-/* For a scope that is not closed with care; in a child it has a region again. */
+/* For a scope of which nothing is promised; in a child it has a region again. */
 static void *take_collected(struct karena_scope *scope, size_t size)
 {
 	struct karena_scopes *scopes = size > MOST_SMALL ? NULL : find_scopes(scope->heap);
@@ -324,11 +364,12 @@ static void *take_large(struct karena_scope *scope, size_t size)
 static struct karena_tail *take_chunk(struct karena *heap)
 {
 	struct karena_scopes *scopes = find_scopes(heap);
-	struct karena_tail *tail = scopes ? scopes->spare : NULL;
+	struct karena_tail *tail = scopes ? scopes->spares : NULL;
 
 	if (!tail)
 		return new_chunk(heap, CHUNK - sizeof(*tail));
-	scopes->spare = NULL;
+	scopes->spares = tail->older;
+	scopes->nr_spares--;
 	return tail;
 }
 
@@ -370,6 +411,36 @@ EXPORT void *karena_scope_new(struct karena_scope *scope, struct karena_type typ
 {
 	return karena_scope_alloc(scope, type.element);
 }
+
+/* --- stores --- */
+
+static int has(const struct karena_tail *tail, const void *addr)
+{
+	for (; tail; tail = tail->older)
+		if ((const char *)addr >= tail->begin && (const char *)addr < (const char *)tail)
+			return 1;
+	return 0;
+}
+
+static int is_of(const struct karena_region *region, const void *addr)
+{
+	return has(region->own, addr) || has(region->large, addr);
+}
+
+/* A store of a reference, while scopes are open that watch for those that leave them. */
+void karena_scope_stored(struct karena *heap, const void *slot, const void *value)
+{
+	struct karena_scopes *scopes = find_scopes(heap);
+	struct karena_region *region;
+
+	if (!scopes)
+		return;
+	for (region = &scopes->local[scopes->top]; region > scopes->local; region--)
+		if (region->stores && is_of(region, value) && !is_of(region, slot))
+			region->escaped = 1;
+}
+
+/* --- the end of a scope --- */
 
 EXPORT void karena_scope_close(struct karena_scope *scope)
 {

@@ -16,8 +16,8 @@ struct karena_scope;
 struct karena_tail;
 
 /*
- * Zeroed memory, from @next to @end.  For scopes with KARENA_SCOPE_LOCAL it is that of one
- * scope, with what has to be done at its close; else that of a thread.
+ * Zeroed memory, from @next to @end.  For scopes with a promise it is that of one scope,
+ * with what has to be done at its close; else that of a thread.
  */
 struct karena_region {
 	char *next;
@@ -28,6 +28,8 @@ struct karena_region {
 	struct karena_tail *own;	/* chunks, that with @next first */
 	struct karena_tail *large;	/* objects with a chunk of their own */
 	const struct karena_scope *scope;	/* NULL: there is none */
+	int stores;		/* karena_store() tells what lives on */
+	int escaped;		/* and it has told of something */
 };
 
 /* NULL if it does not fit, which 0 bytes never do. */

@@ -15,6 +15,7 @@
 #           two threads of a process run at a time
 #   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
+#   life-cycle  scopes against malloc, on the stock Debian 6.1 and on UML
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -131,7 +132,32 @@ bench_malloc() {
 	report malloc "$kernel" malloc/report.awk "$log"
 }
 
-all=(slab mark user-gc malloc)
+life_cycle_programs() {
+	local src=$KARENA_TOP/tests/bench/life-cycle bin=$KARENA_BUILD/bin
+	local cc=(gcc -O2 -Wall -Wextra -pthread "-I$KARENA_BUILD/include")
+	local lib=$KARENA_BUILD/lib/libkarena.a
+	make -C "$KARENA_TOP" tools >/dev/null
+	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure/measure.c"
+	"${cc[@]}" -o "$bin/life-cycle-scope" "$src/scope.c" "$lib"
+	"${cc[@]}" -DPEER -o "$bin/life-cycle-scope-peer" "$src/scope.c"
+}
+
+bench_life_cycle() {
+	local kernel log
+	life_cycle_programs
+	for kernel in stock-6.1 uml; do
+		log=$KARENA_BUILD/vm/logs/bench-life-cycle-$kernel.log
+		"$KARENA_VM/build.sh" "$kernel" >/dev/null
+		say "benchmark life-cycle on $kernel"
+		"$KARENA_VM/run.sh" --name "bench-life-cycle-$kernel" --memory 3G --timeout 1800 \
+			--append "init_on_alloc=0" "$kernel" -- \
+			"$KARENA_VM/guest.sh" bench life-cycle >"$log" ||
+			{ tail -n 5 "$log" >&2; exit 1; }
+		report life-cycle "$kernel" life-cycle/report.awk "$log"
+	done
+}
+
+all=(slab mark user-gc malloc life-cycle)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

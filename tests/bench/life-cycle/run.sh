@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a test machine runs for "make bench ONLY=life-cycle", with the module loaded: all
+# cases, several times.  The cases are in the other scripts of this folder; each prints
+# lines that report.awk reads, by case_of and run.
+
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+# For the scripts.
+# shellcheck disable=SC2034
+libs=/usr/lib/x86_64-linux-gnu objects=${KARENA_OBJECTS:-1000000} runs=${KARENA_RUNS:-5}
+
+# case_of NAME PEER TARGET: of the runs that follow; karena is to be TARGET times better.
+case_of() {
+	name=$1
+	printf 'life-cycle case=%s against=%s target=%s\n' "$1" "$2" "$3"
+}
+
+# run PEER COMMAND...: prints ps=N, or another unit that report.awk knows.
+run() {
+	bench-measure life-cycle "$name" "$@"
+}
+
+for ((i = 0; i < runs; i++)); do
+	for script in "$here"/*.sh; do
+		[ "$script" = "$here/run.sh" ] || . "$script"
+	done
+done
