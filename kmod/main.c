@@ -52,10 +52,20 @@ static int __init karena_load(void)
 	err = karena_hotplug_init();
 	if (err)
 		goto exit_heaps;
-	err = karena_chardev_init();
+	err = karena_kernel_stacks_init();
 	if (err)
 		goto exit_hotplug;
+	err = karena_stacks_init();
+	if (err)
+		goto exit_kernel_stacks;
+	err = karena_chardev_init();
+	if (err)
+		goto exit_stacks;
 	return 0;
+exit_stacks:
+	karena_stacks_exit();
+exit_kernel_stacks:
+	karena_kernel_stacks_exit();
 exit_hotplug:
 	karena_hotplug_exit();
 exit_heaps:
@@ -74,6 +84,8 @@ exit_runs:
 static void __exit karena_unload(void)
 {
 	karena_chardev_exit();
+	karena_stacks_exit();
+	karena_kernel_stacks_exit();
 	karena_stops_end();
 	/* It may hold the last reference of a heap, which has an inode. */
 	karena_hotplug_exit();

@@ -48,6 +48,7 @@ enum karena_plant {
 	/* Appended, as tests know them by number. */
 	KARENA_PLANT_WEAK_UNSHADED,	/* who asks for an object does not keep it */
 	KARENA_PLANT_WEAK_KEPT,		/* weak references to what is gone */
+	KARENA_PLANT_NO_LEFT_STACK,	/* stacks that no thread is on */
 };
 
 enum karena_point {

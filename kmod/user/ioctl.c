@@ -57,7 +57,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 		.features = KARENA_FEAT_TINY | KARENA_FEAT_SHARE | KARENA_FEAT_TYPES |
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
-			    KARENA_FEAT_SPECIALS,
+			    KARENA_FEAT_SPECIALS | KARENA_FEAT_STACKS,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,

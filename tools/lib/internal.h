@@ -53,6 +53,7 @@ void karena_opened(struct karena *heap);
 void karena_closed(struct karena *heap);
 int karena_refresh_roots(struct karena *heap);
 int karena_add_extents(struct karena *heap, void *start, size_t size);
+int karena_add_stacks(struct karena *heap, void *start, size_t size, unsigned int shift);
 void karena_drop_root(__u64 serial, void *start, size_t size);
 
 int karena_hold(const struct karena *heap, __u64 serial);
@@ -75,6 +76,21 @@ extern __thread unsigned int karena_watched __attribute__((tls_model("initial-ex
 
 void karena_scopes_end(struct karena_cache *cache);
 void karena_scope_stored(struct karena *heap, const void *slot, const void *value);
+
+/* co.c */
+struct karena_co;
+
+/*
+ * On to the stack with @load, where it returns @value.  It is to be the last thing that a
+ * function does, which then is not returned from: the processor would expect to go back to
+ * whoever has called last, which is the coroutine.
+ */
+int karena_co_switch(__u64 *save, __u64 load, int value);
+void karena_co_entry(void);
+void karena_co_begin(struct karena_co *co);
+
+/* pool.c */
+void karena_pools_tick(const struct karena *heap);
 
 /* barrier.c */
 void karena_shade_words(struct karena *heap, const void *words, size_t count);

@@ -38,6 +38,7 @@ static void *fill(struct karena *heap, unsigned int number)
 {
 	struct karena_fill args = { .size = sizeof(args), .magazine = number };
 
+	karena_pools_tick(heap);
 	return ioctl(heap->fd, KARENA_IOC_FILL, &args) ? NULL : (void *)(uintptr_t)args.object;
 }
 

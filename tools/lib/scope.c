@@ -9,17 +9,14 @@
  * no check of our own could, as any word of the program and of the heap may refer to it.
  * Nothing is to be done when such a scope ends.
  *
- * Those with KARENA_SCOPE_LOCAL are a stack of regions.  One that is opened takes what is
- * left of the chunk that the one below it uses, and gives it back, cleared, when it is
- * closed; chunks that it had to allocate are freed, but for some that are kept for the next
- * ones.  So memory in front of each region's pointer is always zero.
- *
- * One with KARENA_SCOPE_STORES is a region as well, but shares no chunk: when karena_store()
- * sees a reference to it leave it, all its chunks are left to the collector at its close.
+ * Others have a region each, with chunks of its own, which are cleared and freed at the
+ * close, but for some that are kept for the next ones, one of each of the first regions: so
+ * what is in front of a region's pointer is always zero.  With KARENA_SCOPE_STORES they are
+ * left to the collector instead, if karena_store() has seen a reference to them leave them.
  *
  * Regions are not in the programs' variables: a function that is left by longjmp() leaves
- * its region, which is found by the address of the variable later on, while its variables may
- * be anything by then.  They are in a mapping that the kernel clears in a child after
+ * its region, which is found by the address of the variable later on, while that may be
+ * anything by then.  They are in a mapping that the kernel clears in a child after
  * fork(): there all is full, and regions are nobody's, so that it neither allocates from
  * its parent's chunks nor frees them.  In a heap that is collected, the mapping is a root.
  */
@@ -34,8 +31,10 @@
 #define CHUNK		((size_t)KARENA_PAGE_SIZE)
 #define MOST_SMALL	(CHUNK / 4)	/* bytes; what is larger has a chunk of its own */
 #define MOST_SCOPES	16384u
+#define CLEAR		1024	/* bytes, at a time: with more, memset() takes longer to begin */
 #define MOST_SPARES	8u
-#define NEAR		8u		/* regions of a frame */
+#define MOST_KEPT	8u		/* regions that keep a chunk */
+#define NEAR		4u		/* regions that are looked at, and stay */
 
 /* End of a chunk; so the addresses up to there, included, are all addresses in it. */
 struct karena_tail {
@@ -46,9 +45,10 @@ KARENA_ASSERT(sizeof(struct karena_tail) == KARENA_SCOPE_UNIT);
 
 struct karena_scopes {
 	struct karena_region collected;	/* for scopes whose objects may live on */
+	struct karena_region closed;	/* for those that are closed: it is full */
 	struct karena_tail *spares;	/* chunks for the next ones */
 	size_t nr_spares;
-	size_t top;			/* of the regions, 0 if none is a scope's */
+	size_t top;			/* the last region of a scope, 0 if there is none */
 	struct karena_region local[MOST_SCOPES];	/* the first one is empty */
 };
 KARENA_ASSERT(sizeof(struct karena_scopes) % sizeof(void *) == 0);
@@ -86,60 +86,42 @@ static void free_chunks(struct karena *heap, struct karena_tail *tail)
 	}
 }
 
+/*
+ * References that are overwritten in the heap are not watched if it has KARENA_BARRIER,
+ * where it is done as by karena_store(); whoever still has one of them has loaded it before.
+ */
+static void will_overwrite(struct karena *heap, const void *words, size_t count)
+{
+	if (heap->barrier && count && karena_is_marking(heap))
+		karena_shade_words(heap, words, count);
+}
+
+static void link_chunk(struct karena *heap, struct karena_tail *tail, struct karena_tail *older)
+{
+	will_overwrite(heap, &tail->older, 1);
+	tail->older = older;
+}
+
 static void use_chunk(struct karena_region *region, struct karena_tail *tail)
 {
 	region->next = tail->begin;
 	region->end = (char *)tail;
 }
 
-/* Whole units; memset() would begin slowly, for so few. */
-static void zero(char *from, const char *end)
+/* Whole units: for some hundred bytes, memset() takes longer to begin than this in all. */
+static inline void clear(struct karena *heap, char *from, const char *end)
 {
+	if (heap->barrier)
+		will_overwrite(heap, from, (end - from) / sizeof(void *));
+	for (; end - from >= CLEAR; from += CLEAR)
+		memset(from, 0, CLEAR);
 	for (; from < end; from += KARENA_SCOPE_UNIT) {
 		__builtin_memset(from, 0, KARENA_SCOPE_UNIT);
 		__asm__ __volatile__("" : : : "memory");
 	}
 }
 
-/*
- * References that are cleared are overwritten.  That is not watched in a heap with
- * KARENA_BARRIER, where it is done as by karena_store(); whoever still has one of them has
- * loaded it before.
- */
-static void clear(struct karena *heap, char *from, const char *end)
-{
-	size_t size = end - from;
-
-	if (heap->barrier && size && karena_is_marking(heap))
-		karena_shade_words(heap, from, size / sizeof(void *));
-	zero(from, end);
-}
-
 /* --- regions --- */
-
-/* Makes what is left of the memory below a new region's. */
-static void borrow(struct karena_region *region)
-{
-	struct karena_region *below = region - 1;
-
-	if (region->stores || below->stores || below->next == below->end)
-		return;
-	region->next = below->next;
-	region->end = below->end;
-	region->from = below->next;
-	region->limit = below->end;
-	below->end = below->next;
-}
-
-static void give_back(struct karena *heap, struct karena_region *region)
-{
-	struct karena_region *below = region - 1;
-
-	clear(heap, region->from, region->own ? region->upto : region->next);
-	/* It may have gone on elsewhere meanwhile. */
-	if (below->next == region->from)
-		below->end = region->limit;
-}
 
 /* Some are kept for the next scopes. */
 static void free_own(struct karena *heap, struct karena_scopes *scopes,
@@ -151,7 +133,7 @@ static void free_own(struct karena *heap, struct karena_scopes *scopes,
 	for (; tail && scopes->nr_spares < MOST_SPARES; tail = older) {
 		older = tail->older;
 		clear(heap, tail->begin, end);
-		tail->older = scopes->spares;
+		link_chunk(heap, tail, scopes->spares);
 		scopes->spares = tail;
 		scopes->nr_spares++;
 		end = (char *)older;
@@ -170,26 +152,43 @@ static void leave_own(struct karena_scopes *scopes, const struct karena_region *
 	}
 }
 
-static void close_region(struct karena *heap, struct karena_scopes *scopes,
-			 struct karena_region *region)
+/* All that a region has goes; errno is kept. */
+static __attribute__((noinline)) void empty_region(struct karena *heap,
+						   struct karena_scopes *scopes,
+						   struct karena_region *region)
 {
-	karena_watched -= region->stores;
+	int saved = errno;
+
 	if (region->escaped) {
 		leave_own(scopes, region);
 	} else {
-		if (region->from)
-			give_back(heap, region);
 		free_own(heap, scopes, region);
 		free_chunks(heap, region->large);
 	}
-	*region = (struct karena_region){ 0 };
+	*region = (struct karena_region){ .stores = region->stores };
+	errno = saved;
 }
 
-/* Down to @nr of them. */
-static void close_regions(struct karena *heap, struct karena_scopes *scopes, size_t nr)
+static inline void close_region(struct karena *heap, struct karena_scopes *scopes,
+				struct karena_region *region)
 {
-	for (; scopes->top > nr; scopes->top--)
-		close_region(heap, scopes, &scopes->local[scopes->top]);
+	if (region->own && !region->own->older && !region->large && !region->escaped &&
+	    region <= &scopes->local[MOST_KEPT]) {
+		clear(heap, region->own->begin, region->next);
+		region->next = region->own->begin;
+	} else if (region->own || region->large) {
+		empty_region(heap, scopes, region);
+	}
+	karena_watched -= region->stores;
+	region->stores = 0;
+	region->scope = NULL;
+}
+
+/* Below regions that are closed. */
+static inline void lower_top(struct karena_scopes *scopes)
+{
+	while (scopes->top && !scopes->local[scopes->top].scope)
+		scopes->top--;
 }
 
 static int overlap(const struct karena_scope *a, const struct karena_scope *b)
@@ -198,23 +197,32 @@ static int overlap(const struct karena_scope *a, const struct karena_scope *b)
 }
 
 /*
- * How many of the regions are still of scopes that are there, for a function that opens or
- * closes @scope.  Those of functions that it has called before are not: they are below its
- * stack pointer.  Nor is one whose place is taken; it is looked for where it is when a
- * function is left and called again and again, as otherwise nothing would end it.
+ * For a function that opens or closes @scope: closes those scopes that are of functions that
+ * it has called before, which are below its stack pointer, and one whose place is taken.
+ * Of others nothing is known by that.  They are looked for near the top, where they are when
+ * a function is called and left again and again.
+ *
+ * Returns where the region of @scope is to be.
  */
-static size_t count_open(const struct karena_scopes *scopes, const struct karena_scope *scope,
-			 const char *frame)
+static __attribute__((noinline)) size_t close_abandoned(struct karena *heap,
+							 struct karena_scopes *scopes,
+							 const struct karena_scope *scope,
+							 const char *frame)
 {
-	const struct karena_region *region = scopes->local;
-	size_t top = scopes->top, i;
+	struct karena_region *region = scopes->local;
+	size_t stay = 0, same = 0, i;
 
-	while (top && (const char *)region[top].scope < frame)
-		top--;
-	for (i = top; i && i + NEAR > top; i--)
-		if (overlap(region[i].scope, scope))
-			return i - 1;
-	return top;
+	for (i = scopes->top; i && stay < NEAR; i--) {
+		if (region[i].scope && overlap(region[i].scope, scope))
+			same = i;
+		if (same == i || (region[i].scope && (const char *)region[i].scope < frame))
+			close_region(heap, scopes, &region[i]);
+		stay += !!region[i].scope;
+	}
+	if (same)
+		return same;
+	lower_top(scopes);
+	return scopes->top + 1;
 }
 
 /* --- scopes of a thread --- */
@@ -237,17 +245,25 @@ static struct karena_scopes *map_scopes(struct karena *heap, struct karena_cache
 	return NULL;
 }
 
-static struct karena_scopes *find_scopes(struct karena *heap)
+static __attribute__((noinline)) struct karena_scopes *make_scopes(struct karena *heap)
 {
-	struct karena_cache *cache = karena_caches;
+	struct karena_cache *cache = karena_find_cache(heap);
 
-	if (!cache || cache->serial != heap->fast.serial)
-		cache = karena_find_cache(heap);
 	if (!cache) {
 		errno = ENOMEM;
 		return NULL;
 	}
 	return cache->scopes ? cache->scopes : map_scopes(heap, cache);
+}
+
+/* Those of this thread; NULL with errno. */
+static inline struct karena_scopes *find_scopes(struct karena *heap)
+{
+	struct karena_cache *cache = karena_caches;
+
+	if (__builtin_expect(cache && cache->serial == heap->fast.serial && cache->scopes, 1))
+		return cache->scopes;
+	return make_scopes(heap);
 }
 
 /* Of one that is not collected, and open: roots.c must not be called. */
@@ -275,7 +291,7 @@ void karena_scopes_end(struct karena_cache *cache)
 	if (karena_hold(cache->heap, cache->serial)) {
 		if (!cache->heap->fast.collected) {
 			free_for_good(cache->heap, scopes->spares);
-			for (i = 1; i <= scopes->top; i++) {
+			for (i = 1; i <= scopes->top || i <= MOST_KEPT; i++) {
 				free_for_good(cache->heap, scopes->local[i].own);
 				free_for_good(cache->heap, scopes->local[i].large);
 			}
@@ -287,19 +303,19 @@ void karena_scopes_end(struct karena_cache *cache)
 
 /* --- calls --- */
 
-static int open_local(struct karena_scope *scope, struct karena_scopes *scopes)
+static int open_local(struct karena_scope *scope, struct karena_scopes *scopes, size_t number)
 {
-	struct karena_region *region;
+	struct karena_region *region = &scopes->local[number];
 
-	if (scopes->top == MOST_SCOPES - 1) {
+	if (number == MOST_SCOPES) {
 		errno = ENOMEM;
 		return -1;
 	}
-	region = &scopes->local[++scopes->top];
+	if (number > scopes->top)
+		scopes->top = number;
+	region->scope = scope;
 	region->stores = !!(scope->flags & KARENA_SCOPE_STORES);
 	karena_watched += region->stores;
-	borrow(region);
-	region->scope = scope;
 	scope->region = region;
 	return 0;
 }
@@ -311,6 +327,7 @@ EXPORT int karena_scope_open(struct karena_scope *scope, struct karena *heap, un
 {
 	const char *frame = CALLER_FRAME();
 	struct karena_scopes *scopes;
+	size_t number;
 
 	if (flags > KARENA_SCOPE_STORES ||
 	    (flags != KARENA_SCOPE_LOCAL && !heap->fast.collected)) {
@@ -324,9 +341,9 @@ EXPORT int karena_scope_open(struct karena_scope *scope, struct karena *heap, un
 	scopes = find_scopes(heap);
 	if (!scopes)
 		return -1;
-	close_regions(heap, scopes, count_open(scopes, scope, frame));
+	number = scopes->top ? close_abandoned(heap, scopes, scope, frame) : 1;
 	*scope = (struct karena_scope){ &scopes->collected, heap, flags };
-	return flags ? open_local(scope, scopes) : 0;
+	return flags ? open_local(scope, scopes, number) : 0;
 }
 
 /* For a scope of which nothing is promised; in a child it has a region again. */
@@ -355,7 +372,7 @@ static void *take_large(struct karena_scope *scope, size_t size)
 
 	if (!tail)
 		return NULL;
-	tail->older = scope->region->large;
+	link_chunk(scope->heap, tail, scope->region->large);
 	scope->region->large = tail;
 	return tail->begin;
 }
@@ -386,9 +403,7 @@ static void *take_local(struct karena_scope *scope, size_t size)
 	tail = take_chunk(scope->heap);
 	if (!tail)
 		return NULL;
-	if (!region->own)
-		region->upto = region->next;
-	tail->older = region->own;
+	link_chunk(scope->heap, tail, region->own);
 	region->own = tail;
 	use_chunk(region, tail);
 	return karena_region_take(region, size);
@@ -445,16 +460,16 @@ void karena_scope_stored(struct karena *heap, const void *slot, const void *valu
 EXPORT void karena_scope_close(struct karena_scope *scope)
 {
 	const char *frame = CALLER_FRAME();
-	int saved = errno;
 	struct karena_scopes *scopes = find_scopes(scope->heap);
-	size_t nr;
 
 	if (!scopes)
 		return;
-	nr = count_open(scopes, scope, frame);
-	/* Else it is its parent's, or of no concern. */
+	/* In a child, its parent's has none. */
 	if (scope->flags && scope->region->scope == scope)
-		nr = scope->region - scopes->local - 1;
-	close_regions(scope->heap, scopes, nr);
-	errno = saved;
+		close_region(scope->heap, scopes, scope->region);
+	lower_top(scopes);
+	/* Who is above it has been abandoned. */
+	if (scopes->top && &scopes->local[scopes->top] >= scope->region)
+		close_abandoned(scope->heap, scopes, scope, frame);
+	scope->region = &scopes->closed;
 }

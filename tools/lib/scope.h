@@ -22,9 +22,6 @@ struct karena_tail;
 struct karena_region {
 	char *next;
 	char *end;
-	char *from;		/* where it began in the memory of the one below, or NULL */
-	char *upto;		/* where that was left for memory of its own */
-	char *limit;		/* how far that goes */
 	struct karena_tail *own;	/* chunks, that with @next first */
 	struct karena_tail *large;	/* objects with a chunk of their own */
 	const struct karena_scope *scope;	/* NULL: there is none */

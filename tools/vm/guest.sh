@@ -158,7 +158,9 @@ kunit|torture)
 	with_module "karena_$command" ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
-	user-gc|malloc|life-cycle) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
+	user-gc|malloc) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
+	life-cycle) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena &&
+		with_module karena_bench_pool ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;

@@ -8,9 +8,9 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-# For the scripts.
-# shellcheck disable=SC2034
-libs=/usr/lib/x86_64-linux-gnu objects=${KARENA_OBJECTS:-1000000} runs=${KARENA_RUNS:-5}
+libs=/usr/lib/x86_64-linux-gnu many=1000000 runs=${KARENA_RUNS:-5}
+# User space is not slow there.
+[ "$KARENA_MACHINE" != uml ] || many=10000000
 
 # case_of NAME PEER TARGET: of the runs that follow; karena is to be TARGET times better.
 case_of() {
@@ -23,8 +23,11 @@ run() {
 	bench-measure life-cycle "$name" "$@"
 }
 
+# For the scripts.
+export libs many
 for ((i = 0; i < runs; i++)); do
 	for script in "$here"/*.sh; do
+		# shellcheck source=/dev/null
 		[ "$script" = "$here/run.sh" ] || . "$script"
 	done
 done

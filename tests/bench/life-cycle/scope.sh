@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154
 # Objects of scopes against malloc() and free(): see run.sh.
-
-# The clock of UML is coarse, and user space not slow there.
-many=$objects
-[ "$KARENA_MACHINE" != uml ] || many=$((10 * objects))
 
 # scope TARGET KIND OBJECTS-OF-A-SCOPE
 scope() {
