@@ -377,6 +377,119 @@ static __always_inline void karena_store_word(struct karena_heap *heap, void **s
 	karena_store_word(heap, (void **)slot_, value_);			\
 })
 
+/**
+ * struct karena_pool_attr - what a pool is of
+ * @make: makes an object for karena_pool_get() with what that was given as @gfp, or returns
+ *	NULL; NULL if there is no such thing
+ * @drop: takes an object that nobody has used for two cycles.  Called in process context;
+ *	by karena_pool_put() too, when there is no memory to keep the object
+ * @arg: for @make and @drop
+ * @heap: whose cycles they are; NULL, and for a heap that is not collected: there is one
+ *	every 30 seconds
+ *
+ * Objects may be whatever their users make.  A pool is no root: objects of a heap that is
+ * collected have to be reachable otherwise.
+ */
+struct karena_pool_attr {
+	void *(*make)(void *arg, gfp_t gfp);
+	void (*drop)(void *object, void *arg);
+	void *arg;
+	struct karena_heap *heap;
+};
+
+/* The begin of it: for the inline functions only. */
+struct karena_pool {
+	struct karena_mcache __percpu *cache;
+};
+
+struct karena_pool *karena_pool_create(const struct karena_pool_attr *attr);
+void karena_pool_destroy(struct karena_pool *pool);
+void karena_pool_age(struct karena_pool *pool);
+void *karena_pool_get_slow(struct karena_pool *pool, gfp_t gfp) __must_check;
+void karena_pool_put_slow(struct karena_pool *pool, void *object);
+
+/**
+ * karena_pool_get - take an object that somebody has put into a pool, or make one
+ * @pool: the pool
+ * @gfp: for making one
+ *
+ * As sync.Pool of Go: which of the objects comes back is not said, and it is as it was when
+ * it was put there.
+ *
+ * Context: any but NMI; as karena_pool_attr.make, with @gfp.
+ * Return: the object, the caller's alone; NULL if there is none and none was made.
+ */
+static __always_inline void *karena_pool_get(struct karena_pool *pool, gfp_t gfp)
+{
+	unsigned long addr = karena_take_fast(pool->cache);
+
+	return likely(addr) ? (void *)addr : karena_pool_get_slow(pool, gfp);
+}
+
+/**
+ * karena_pool_put - leave an object to whoever wants one next
+ * @pool: the pool
+ * @object: the object, not to be used any more; not NULL
+ *
+ * Context: any but NMI.
+ */
+static __always_inline void karena_pool_put(struct karena_pool *pool, void *object)
+{
+	bool given;
+
+	preempt_disable();
+	given = karena_give_fast(pool->cache, (unsigned long)object);
+	preempt_enable();
+	if (unlikely(!given))
+		karena_pool_put_slow(pool, object);
+}
+
+/**
+ * struct karena_stack - a stack that grows, of an interpreter or of a walker of graphs
+ * @low: the lowest byte of its memory
+ * @high: behind the highest one
+ * @sp: the last byte in use is here; the owner moves it
+ * @relocate: told how many bytes further up the contents are than they were: the owner mends
+ *	addresses of the stack that it has, on the stack too.  May be NULL
+ * @heap: whose cycles make it shrink, or NULL
+ * @cycle: of the heap, when it was looked at
+ *
+ *	if (karena_stack_need(&stack, sizeof(*frame), GFP_KERNEL))
+ *		return -ENOMEM;
+ *	stack.sp -= sizeof(*frame);
+ *
+ * No more than 1 MiB.  The collector does not know what is on it.
+ */
+struct karena_stack {
+	char *low;
+	char *high;
+	char *sp;
+	void (*relocate)(struct karena_stack *stack, ptrdiff_t by);
+	struct karena_heap *heap;
+	u32 cycle;
+};
+
+int karena_stack_init(struct karena_stack *stack, gfp_t gfp) __must_check;
+void karena_stack_destroy(struct karena_stack *stack);
+int karena_stack_enlarge(struct karena_stack *stack, size_t bytes, gfp_t gfp);
+bool karena_stack_trim(struct karena_stack *stack);
+
+/**
+ * karena_stack_need - have room on a stack
+ * @stack: the stack
+ * @bytes: below @stack->sp
+ * @gfp: how memory is allocated if it has to grow
+ *
+ * Context: as @gfp says.
+ * Return: 0; -E2BIG, or -ENOMEM, and nothing has changed.
+ */
+static __always_inline int karena_stack_need(struct karena_stack *stack, size_t bytes, gfp_t gfp)
+{
+	if (likely(bytes <= (size_t)(stack->sp - stack->low)))
+		return 0;
+	return karena_stack_enlarge(stack, bytes, gfp);
+}
+
 /*
  * In the heap of a program, by the addresses that the program knows:
  *

@@ -55,10 +55,20 @@ static int __init karena_load(void)
 	err = karena_pressure_init();
 	if (err)
 		goto exit_hotplug;
-	err = karena_chardev_init();
+	err = karena_kernel_stacks_init();
 	if (err)
 		goto exit_pressure;
+	err = karena_stacks_init();
+	if (err)
+		goto exit_kernel_stacks;
+	err = karena_chardev_init();
+	if (err)
+		goto exit_stacks;
 	return 0;
+exit_stacks:
+	karena_stacks_exit();
+exit_kernel_stacks:
+	karena_kernel_stacks_exit();
 exit_pressure:
 	karena_pressure_exit();
 exit_hotplug:
@@ -79,6 +89,8 @@ exit_runs:
 static void __exit karena_unload(void)
 {
 	karena_chardev_exit();
+	karena_stacks_exit();
+	karena_kernel_stacks_exit();
 	karena_stops_end();
 	karena_pressure_exit();
 	/* It may hold the last reference of a heap, which has an inode. */

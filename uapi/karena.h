@@ -56,10 +56,16 @@
  *	Length: karena_setup.control_size.
  * KARENA_OFF_MAGAZINES: for each CPU its magazines, see struct karena_cpu_magazines.
  *	Length: karena_control.magazines_size.
+ * KARENA_OFF_STACKS(shift): stacks, see struct karena_stack_top.  MAP_PRIVATE, with
+ *	MAP_FIXED, and any number of times: address and length are multiples of
+ *	1 << shift, which is from KARENA_MIN_STACK_SHIFT to KARENA_MAX_STACK_SHIFT.
  */
 #define KARENA_OFF_OBJECTS	0ULL
 #define KARENA_OFF_CONTROL	(1ULL << 43)
 #define KARENA_OFF_MAGAZINES	(2ULL << 43)
+#define KARENA_OFF_STACKS(shift) ((3ULL << 43) + ((__u64)(shift) << 37))
+#define KARENA_MIN_STACK_SHIFT	13
+#define KARENA_MAX_STACK_SHIFT	30
 
 /* Features, in karena_info.features. */
 #define KARENA_FEAT_TINY	(1ULL << 0)	/* KARENA_ALLOC_NOSCAN packs */
@@ -74,6 +80,7 @@
 #define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
 #define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
 #define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_STACK */
+#define KARENA_FEAT_STACKS	(1ULL << 12)	/* KARENA_OFF_STACKS, KARENA_ROOT_STACKS */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -714,10 +721,11 @@ KARENA_ASSERT(sizeof(struct karena_clone) == 16);
  * struct karena_root_range - KARENA_IOC_ROOT: memory where references are
  * @size: sizeof(struct karena_root_range)
  * @flags: KARENA_ROOT_DEL: not any more; then @start and @length are those of a range.
- *	KARENA_ROOT_EXTENTS: the range holds struct karena_extent
- * @start: address, a multiple of 8, of 16 with KARENA_ROOT_EXTENTS; not in the heap's
- *	window
- * @length: bytes, a multiple of 8 or 16 as well, above 0
+ *	KARENA_ROOT_EXTENTS: the range holds struct karena_extent.  KARENA_ROOT_STACKS(shift):
+ *	it is of stacks, see struct karena_stack_top
+ * @start: address, a multiple of 8, of 16 with KARENA_ROOT_EXTENTS, of 1 << shift with
+ *	KARENA_ROOT_STACKS; not in the heap's window
+ * @length: bytes, a multiple as well, above 0
  *
  * Each cycle searches the range for references, whatever else is in it; what of it
  * cannot be read is left out, and so is what would have to be fetched first from
@@ -742,6 +750,29 @@ KARENA_ASSERT(sizeof(struct karena_root_range) == 24);
 
 #define KARENA_ROOT_DEL		(1U << 0)
 #define KARENA_ROOT_EXTENTS	(1U << 1)
+#define KARENA_ROOT_STACKS(shift) ((__u32)(shift) << 8)
+
+/**
+ * struct karena_stack_top - the highest bytes of a stack
+ * @sp: the stack pointer when it was last left, a multiple of 8; 0 if there is nothing on it
+ * @reserved: for the program
+ *
+ * A mapping at KARENA_OFF_STACKS(shift) is an array of stacks of 1 << shift bytes each.  A
+ * page of it takes memory when it is first written, as the stack grows down, but the lowest
+ * page of each: there the program gets SIGSEGV.  The memory is that of the process, private
+ * to it, and given back by madvise(2) with MADV_DONTNEED.
+ *
+ * If a part of it is a range with KARENA_ROOT_STACKS(shift), references are found on each
+ * stack from 128 bytes below @sp up; and on the one that a thread is on, from below its
+ * stack pointer.  So whoever leaves a stack pushes what it has in registers, stores the
+ * stack pointer in @sp, and loads that of another one.  That one's @sp may stand, as long as
+ * the thread is on it.
+ */
+struct karena_stack_top {
+	__u64 sp;
+	__u64 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_stack_top) == 16);
 
 /**
  * struct karena_shade - KARENA_IOC_SHADE: references that are about to be overwritten

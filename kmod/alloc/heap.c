@@ -31,6 +31,7 @@ int karena_heap_init(struct karena_heap *heap, const char *name,
 		return -ENOMEM;
 	heap->backing = backing;
 	spin_lock_init(&heap->lock);
+	INIT_LIST_HEAD(&heap->pools);
 	INIT_LIST_HEAD(&heap->spans);
 	INIT_LIST_HEAD(&heap->large);
 	INIT_LIST_HEAD(&heap->large_unswept);

@@ -16,6 +16,8 @@
  *	mcache    magazines of one CPU
  *	tiny, large  what is too small or too big for a class of its own
  *	object, bulk  allocation and free, fast path first
+ *	pool      objects that callers keep for later, whoever made them
+ *	stacks    stacks of kernel callers, which grow
  *	clone     the same objects elsewhere
  *	heap      all of it together
  *
@@ -233,6 +235,7 @@ struct karena_heap {
 	/* The span of a sampled object goes. */
 	void (*gone)(struct karena_heap *heap, struct karena_span *span);
 	struct karena_tiny_cache __percpu *tiny;
+	struct list_head pools;		/* aged by its cycles; heap->lock */
 	struct hlist_head types;	/* heap->lock */
 	u32 nr_types;			/* heap->lock */
 	struct karena_gc *gc;		/* gc/gc.h; NULL if not collected */
@@ -476,9 +479,10 @@ void karena_centrals_exit(void);
 unsigned long karena_mcache_alloc(struct karena_central *central, gfp_t gfp);
 void karena_central_count(struct karena_central *central, unsigned int n);
 void karena_mcache_free(struct karena_central *central, unsigned long addr);
-bool karena_mcache_drain(struct karena_central *central, unsigned int cpu);
+bool karena_mcache_drain(struct karena_mcache *mc, struct llist_head *drained);
 void karena_mcache_collect(struct karena_central *central);
 void karena_mcache_load(struct karena_mcache *mc, struct karena_magazine *mag);
+struct karena_magazine *karena_mcache_unload(struct karena_mcache *mc);
 bool karena_mcache_get_full(struct karena_central *central, struct karena_mcache *mc);
 bool karena_mcache_get_room(struct karena_central *central, struct karena_mcache *mc);
 
@@ -548,6 +552,13 @@ void karena_reap_work(struct work_struct *work);
 void karena_reap_want(struct karena_heap *heap);
 struct karena_span *karena_large_at(struct karena_heap *heap, unsigned long addr);
 void karena_large_retire(struct karena_span *span);
+
+/* pool.c */
+void karena_pools_age(struct karena_heap *heap);
+
+/* stacks.c */
+int karena_kernel_stacks_init(void);
+void karena_kernel_stacks_exit(void);
 
 /* reclaim.c */
 void karena_reclaim(struct karena_heap *heap);

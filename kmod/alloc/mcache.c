@@ -35,7 +35,7 @@ static void mark_magazine(struct karena_central *central, struct karena_magazine
 }
 
 /* Takes the loaded magazine out; the caller puts another one in. */
-static struct karena_magazine *unload(struct karena_mcache *mc)
+struct karena_magazine *karena_mcache_unload(struct karena_mcache *mc)
 {
 	struct karena_magazine *mag = mc->loaded;
 
@@ -51,7 +51,7 @@ static void push_magazine(struct karena_central *central, struct karena_mcache *
 {
 	bool marking = is_marking(central);
 
-	mc->previous = unload(mc);
+	mc->previous = karena_mcache_unload(mc);
 	/* WRITE_ONCE: statistics read it from other CPUs. */
 	WRITE_ONCE(mc->nr_previous, mc->previous->nr);
 	karena_mcache_load(mc, mag);
@@ -212,25 +212,24 @@ void karena_mcache_free(struct karena_central *central, unsigned long addr)
 /*
  * Empties the caches of a CPU that is this one, with interrupts off, or dead.
  * Takes no lock: a spinlock must not be taken in an inter-processor interrupt
- * (lockdep: invalid wait context).  karena_mcache_collect() does the rest.  False
- * if this CPU was interrupted in the middle of it.
+ * (lockdep: invalid wait context).  Whoever has @drained does the rest.  False if this
+ * CPU was interrupted in the middle of it.
  */
-bool karena_mcache_drain(struct karena_central *central, unsigned int cpu)
+bool karena_mcache_drain(struct karena_mcache *mc, struct llist_head *drained)
 {
-	struct karena_mcache *mc = per_cpu_ptr(central->cache, cpu);
 	struct karena_magazine *loaded, *previous = &karena_no_magazine;
 
 	if (!mcache_enter(mc))
 		return false;
-	loaded = unload(mc);
+	loaded = karena_mcache_unload(mc);
 	karena_mcache_load(mc, &karena_no_magazine);
 	swap(previous, mc->previous);
 	WRITE_ONCE(mc->nr_previous, 0);
 	mcache_exit(mc);
 	if (loaded != &karena_no_magazine)
-		llist_add(&loaded->drained, &central->drained);
+		llist_add(&loaded->drained, drained);
 	if (previous != &karena_no_magazine)
-		llist_add(&previous->drained, &central->drained);
+		llist_add(&previous->drained, drained);
 	return true;
 }
 

@@ -52,6 +52,7 @@ enum karena_plant {
 	KARENA_PLANT_DENSE_SCAVENGED,	/* what is free in a dense chunk goes as well */
 	KARENA_PLANT_FREE_UNSEEN,	/* what is freed stays in the profile */
 	KARENA_PLANT_TAKES_UNCOUNTED,	/* no magazine asks for a sample */
+	KARENA_PLANT_NO_LEFT_STACK,	/* stacks that no thread is on */
 };
 
 enum karena_point {

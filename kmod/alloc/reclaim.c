@@ -52,7 +52,7 @@ static bool drain_cpu(struct karena_heap *heap, unsigned int cpu)
 	bool all = true;
 
 	for (central = karena_first_central(heap); central; central = central->next)
-		all &= karena_mcache_drain(central, cpu);
+		all &= karena_mcache_drain(per_cpu_ptr(central->cache, cpu), &central->drained);
 	return all;
 }
 

@@ -413,6 +413,7 @@ static void run_cycle(struct karena_gc *gc, bool forced)
 	trace_part(gc, KARENA_TRACE_IDLE);
 	cycle.swept = ktime_get_mono_fast_ns();
 	count_cycle(gc, &cycle);
+	karena_pools_age(heap);
 	WRITE_ONCE(gc->done, heap->cycle);
 	wake_up_all(&gc->done_wait);
 	if (gc->params.trace)

@@ -146,14 +146,20 @@ int karena_do_step(struct karena_uheap *uh, struct karena_step *req)
 
 int karena_do_root(struct karena_uheap *uh, const struct karena_root_range *req)
 {
+	u8 shift = req->flags / KARENA_ROOT_STACKS(1) & 0x1f;
 	const struct karena_range range = {
 		.start = req->start,
 		/* Empty if it does not fit into the address space. */
 		.end = max(req->start + req->length, req->start),
 		.extents = req->flags & KARENA_ROOT_EXTENTS,
+		.stack_shift = shift,
 	};
 
-	if (req->flags & ~(KARENA_ROOT_DEL | KARENA_ROOT_EXTENTS) || !uh->heap.gc)
+	if (req->flags & ~(KARENA_ROOT_DEL | KARENA_ROOT_EXTENTS | KARENA_ROOT_STACKS(0x1f)) ||
+	    !uh->heap.gc)
+		return -EINVAL;
+	if (shift && (range.extents || shift < KARENA_MIN_STACK_SHIFT ||
+		      shift > KARENA_MAX_STACK_SHIFT))
 		return -EINVAL;
 	return karena_range_change(uh, &range, !(req->flags & KARENA_ROOT_DEL));
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Mapping a heap: the window at its one address, whole, shared; the control region below
- * it, to read; and below that the magazines.  A mapping holds the descriptor's file and
- * through it the heap; it has no state of its own that could be split or freed twice, but
- * in a collected heap for the process that it makes a mutator (process.c).
+ * it, to read; and below that the magazines.  (Stacks are elsewhere: stacks.c.)  A mapping
+ * holds the descriptor's file and through it the heap; it has no state of its own that could
+ * be split or freed twice, but in a collected heap for the process that it makes a mutator
+ * (process.c).
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -221,6 +222,8 @@ int karena_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!uh)
 		return -ENXIO;
+	if (karena_is_stacks(vma->vm_pgoff))
+		return karena_stacks_mmap(vma);
 	/* VM_MAYSHARE: VM_SHARED is taken off where the file is read-only. */
 	if (!find_part(uh, vma->vm_pgoff, &part) || vma->vm_start != part.place ||
 	    vma->vm_end - vma->vm_start != part.size || !(vma->vm_flags & VM_MAYSHARE))
@@ -252,6 +255,8 @@ unsigned long karena_get_unmapped_area(struct file *file, unsigned long addr,
 
 	if (!uh)
 		return -ENXIO;
+	if (karena_is_stacks(pgoff))
+		return karena_stacks_area(addr, len, pgoff, flags);
 	if (!find_part(uh, pgoff, &part) || len != part.size ||
 	    (flags & MAP_TYPE) == MAP_PRIVATE)
 		return -EINVAL;

@@ -236,6 +236,8 @@ static bool is_good_range(const struct karena_uheap *uh, const struct karena_ran
 	unsigned long window = uh->heap.base + (uh->npages << KARENA_PAGE_SHIFT);
 	size_t unit = range->extents ? sizeof(struct karena_extent) : sizeof(long);
 
+	if (range->stack_shift)
+		unit = 1UL << range->stack_shift;
 	return range->start < range->end && range->end <= TASK_SIZE &&
 	       IS_ALIGNED(range->start | range->end, unit) &&
 	       (range->start >= window || range->end <= uh->heap.base);

@@ -8,7 +8,8 @@
  * references only there), and its stack, from the red zone below the stack pointer
  * up to the end of its mapping.  A signal handler or a coroutine may be on another
  * stack: then the one that the thread began with is searched as well, all of it, as
- * nothing tells how much of that is in use.
+ * nothing tells how much of that is in use.  Stacks of a karena mapping (stacks.c) say
+ * themselves how far they are used.
  *
  * All that share the heap stand meanwhile, so nothing here waits for a program: not
  * for one that serves the page (userfaultfd, FUSE), nor for a lock of the memory
@@ -157,7 +158,7 @@ static bool is_served_by_kernel(const struct file *file)
 {
 	const struct super_block *sb = file_inode(file)->i_sb;
 
-	/* The window of another heap. */
+	/* The window of another heap.  Stacks have no pages of a file. */
 	if (file->f_op == &karena_fops)
 		return true;
 	/* Of those with a device, only FUSE has subtypes. */
@@ -264,7 +265,8 @@ static size_t read_missing(struct karena_scan *scan, unsigned long start, unsign
 		*end = ULONG_MAX;
 	else if (vma->vm_start > start)
 		*end = vma->vm_start;
-	else if ((vma->vm_file && is_served_by_kernel(vma->vm_file)) ||
+	else if ((vma->vm_file && !karena_has_stacks(vma) &&
+		  is_served_by_kernel(vma->vm_file)) ||
 		 !is_empty(mm, start, &hole))
 		size = read_fault(scan, start, *end - start);
 	else
@@ -306,6 +308,48 @@ void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned
 	scan->extents = true;
 	karena_scan_range(scan, start, end);
 	scan->extents = false;
+}
+
+static unsigned long red_zone(void)
+{
+	return karena_is_planted(KARENA_PLANT_NO_RED_ZONE) ? 0 : RED_ZONE;
+}
+
+/* Where a stack was left, 0 if there is nothing on it; @next may have something again. */
+static unsigned long stack_pointer(struct karena_scan *scan, unsigned long top,
+				   unsigned long *next)
+{
+	const unsigned long at = top - sizeof(struct karena_stack_top);
+	unsigned long sp, end = at + sizeof(sp);
+
+	if (!copy_from_user_nofault(&sp, (const void __user *)at, sizeof(sp)))
+		return sp;
+	if (read_missing(scan, at, &end))
+		return scan->words[0];
+	*next = end;
+	return 0;
+}
+
+/*
+ * Stacks, from where each of them was left.  One that a thread is on says where it was left
+ * the last time, which does no harm: karena_scan_stacks() knows where it is now.
+ */
+void karena_scan_stack_range(struct karena_scan *scan, const struct karena_range *range)
+{
+	const unsigned long size = 1UL << range->stack_shift;
+	unsigned long stack = range->start, next, sp;
+
+	scan->thread = true;
+	while (stack < range->end && !scan->failed && is_in_use(current->mm)) {
+		next = stack + size;
+		sp = stack_pointer(scan, stack + size, &next);
+		if (sp > stack && sp < stack + size &&
+		    !karena_is_planted(KARENA_PLANT_NO_LEFT_STACK))
+			karena_scan_range(scan, max(sp - red_zone(), stack), stack + size);
+		stack = range->start + round_down(next - range->start, size);
+		karena_rest(scan->uh);
+	}
+	scan->thread = false;
 }
 
 /* What of a set there is, in words. */
@@ -369,7 +413,9 @@ static struct bounds mapping_at(struct karena_scan *scan, unsigned long addr)
 	if (!lock_memory(scan))
 		return bounds;
 	vma = find_vma(mm, addr);
-	if (vma && (vma->vm_start <= addr || vma->vm_flags & VM_GROWSDOWN))
+	if (vma && karena_stack_bounds(vma, addr, &bounds.start, &bounds.end))
+		;
+	else if (vma && (vma->vm_start <= addr || vma->vm_flags & VM_GROWSDOWN))
 		bounds = (struct bounds){ vma->vm_start, vma->vm_end };
 	mmap_read_unlock(mm);
 	return bounds;
@@ -384,11 +430,6 @@ static struct bounds first_stack(struct karena_scan *scan, const struct karena_f
 static bool contains(struct bounds bounds, unsigned long addr)
 {
 	return addr >= bounds.start && addr < bounds.end;
-}
-
-static unsigned long red_zone(void)
-{
-	return karena_is_planted(KARENA_PLANT_NO_RED_ZONE) ? 0 : RED_ZONE;
 }
 
 /* Whether it is on the stack that sigaltstack() has set; that grows down. */

@@ -509,7 +509,9 @@ static void scan_ranges(struct karena_uheap *uh, struct karena_process *process)
 
 	for (i = 0; ranges && i < ranges->nr; i++) {
 		range = &ranges->range[i];
-		if (range->extents)
+		if (range->stack_shift)
+			karena_scan_stack_range(uh->stop->scan, range);
+		else if (range->extents)
 			karena_scan_extents(uh->stop->scan, range->start, range->end);
 		else
 			karena_scan_range(uh->stop->scan, range->start, range->end);

@@ -56,6 +56,7 @@ struct karena_ranges {
 		unsigned long start;
 		unsigned long end;
 		bool extents;		/* it holds struct karena_extent */
+		u8 stack_shift;		/* or it is stacks of so many bytes, as a power of two */
 	} range[];			/* ascending */
 };
 
@@ -308,6 +309,7 @@ void karena_scan_begin(struct karena_scan *scan, const struct karena_visitor *vi
 bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned long end);
+void karena_scan_stack_range(struct karena_scan *scan, const struct karena_range *range);
 void karena_scan_process(struct karena_scan *scan);
 void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
 			   struct karena_frame *frame);
@@ -366,6 +368,17 @@ int karena_types_copy(struct karena_uheap *to, struct karena_uheap *from);
 struct inode *karena_inode_new(loff_t size);
 int karena_inode_init(void);
 void karena_inode_exit(void);
+
+/* stacks.c */
+bool karena_is_stacks(pgoff_t pgoff);
+bool karena_has_stacks(const struct vm_area_struct *vma);
+bool karena_stack_bounds(const struct vm_area_struct *vma, unsigned long addr,
+			 unsigned long *start, unsigned long *end);
+int karena_stacks_mmap(struct vm_area_struct *vma);
+unsigned long karena_stacks_area(unsigned long addr, unsigned long len, pgoff_t pgoff,
+				 unsigned long flags);
+int karena_stacks_init(void);
+void karena_stacks_exit(void);
 
 /* mmap.c */
 int karena_mmap(struct file *file, struct vm_area_struct *vma);

@@ -7,6 +7,8 @@
  * and the exchange, the old value is in a register then, where the kernel finds it.
  * If the word is not what it was any more, whoever has changed it told the kernel of
  * the old value, and we begin anew.
+ *
+ * Scopes that have asked for it learn here what is stored outside of them, in any heap.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -14,14 +16,14 @@
 
 #include "internal.h"
 
-static void shade(struct karena *heap, uintptr_t word)
+/* Up to KARENA_MAX_BULK of them. */
+void karena_shade_words(struct karena *heap, const void *words, size_t count)
 {
 	struct karena_shade args = {
 		.size = sizeof(args),
-		.addrs = (uintptr_t)&word,
-		.count = 1,
+		.addrs = (uintptr_t)words,
+		.count = count,
 	};
-
 	int saved = errno;
 
 	/* Without the right to write there is nothing to be overwritten. */
@@ -29,24 +31,20 @@ static void shade(struct karena *heap, uintptr_t word)
 	errno = saved;
 }
 
-static int is_marking(const struct karena *heap)
-{
-	return __atomic_load_n(&heap->control->phase, __ATOMIC_ACQUIRE) ==
-	       KARENA_PHASE_MARK;
-}
-
 EXPORT void karena_store(struct karena *heap, void *slot, const void *value)
 {
 	uintptr_t *word = slot, new = (uintptr_t)value, old;
 
+	if (karena_watched && value)
+		karena_scope_stored(heap, slot, value);
 	if (!heap->barrier) {
 		__atomic_store_n(word, new, __ATOMIC_RELEASE);
 		return;
 	}
 	old = __atomic_load_n(word, __ATOMIC_RELAXED);
 	do {
-		if (old && is_marking(heap))
-			shade(heap, old);
+		if (old && karena_is_marking(heap))
+			karena_shade_words(heap, &old, 1);
 	} while (!__atomic_compare_exchange_n(word, &old, new, 1, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
 }

@@ -111,7 +111,10 @@ EXPORT int karena_gc(struct karena *heap)
 	/* They would stay in the magazines for good otherwise. */
 	if (heap->fast.magazines)
 		ioctl(heap->fd, KARENA_IOC_FLUSH, &all);
-	return ioctl(heap->fd, KARENA_IOC_COLLECT, &args);
+	if (ioctl(heap->fd, KARENA_IOC_COLLECT, &args))
+		return -1;
+	karena_pools_tick(heap);
+	return 0;
 }
 
 EXPORT int karena_step(struct karena *heap, __u64 ns)

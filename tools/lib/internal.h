@@ -43,11 +43,18 @@ struct karena {
 	struct karena *next;	/* of those that are open: roots.c */
 };
 
+/* Of a heap that is collected. */
+static inline int karena_is_marking(const struct karena *heap)
+{
+	return __atomic_load_n(&heap->control->phase, __ATOMIC_ACQUIRE) == KARENA_PHASE_MARK;
+}
+
 /* roots.c */
 void karena_opened(struct karena *heap);
 void karena_closed(struct karena *heap);
 int karena_refresh_roots(struct karena *heap);
 int karena_add_extents(struct karena *heap, void *start, size_t size);
+int karena_add_stacks(struct karena *heap, void *start, size_t size, unsigned int shift);
 void karena_drop_root(__u64 serial, void *start, size_t size);
 
 int karena_hold(const struct karena *heap, __u64 serial);
@@ -67,6 +74,30 @@ void karena_flush(struct karena *heap);
 void *karena_local_take(struct karena *heap, unsigned int number);
 int karena_local_give(struct karena *heap, unsigned int number, void *object);
 void karena_local_end(struct karena_cache *cache);
+
+/* scope.c */
+extern __thread unsigned int karena_watched __attribute__((tls_model("initial-exec")));
+
+void karena_scopes_end(struct karena_cache *cache);
+void karena_scope_stored(struct karena *heap, const void *slot, const void *value);
+
+/* co.c */
+struct karena_co;
+
+/*
+ * On to the stack with @load, where it returns @value.  It is to be the last thing that a
+ * function does, which then is not returned from: the processor would expect to go back to
+ * whoever has called last, which is the coroutine.
+ */
+int karena_co_switch(__u64 *save, __u64 load, int value);
+void karena_co_entry(void);
+void karena_co_begin(struct karena_co *co);
+
+/* pool.c */
+void karena_pools_tick(const struct karena *heap);
+
+/* barrier.c */
+void karena_shade_words(struct karena *heap, const void *words, size_t count);
 
 /* object.c */
 void *karena_alloc_one(struct karena *heap, size_t size, unsigned int flags);

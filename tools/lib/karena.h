@@ -563,6 +563,276 @@ int karena_root_del(struct karena *heap, void *start, size_t size);
  */
 int karena_data_roots(struct karena *heap, int on);
 
+/*
+ * Scopes.
+ *
+ * Objects of a scope are had by moving a pointer, and given up together, with it.
+ */
+
+/**
+ * struct karena_scope - a scope, a variable of the function that opens it
+ * @region: of the library
+ * @heap: of the library
+ * @flags: of the library
+ */
+struct karena_scope {
+	struct karena_region *region;
+	struct karena *heap;
+	__u64 flags;
+};
+
+#define KARENA_SCOPE_LOCAL	(1U << 0)
+#define KARENA_SCOPE_STORES	(1U << 1)
+
+/**
+ * karena_scope_open() - begin a scope
+ * @scope: the scope, a local variable of the caller
+ * @heap: the heap that its objects are of
+ * @flags: what the caller promises, if anything, for the time when it is closed:
+ *	KARENA_SCOPE_LOCAL: nothing refers to an object of the scope any more;
+ *	KARENA_SCOPE_STORES: nothing does, unless this thread has stored a reference to
+ *	one outside of the scope, by karena_store() or karena_move()
+ *
+ * With the first promise all objects are freed at the close, without a look.  With the
+ * second they are, if nothing was stored so; else what is still referred to lives on, from
+ * wherever the collector looks, as any other object, and so it does without a promise,
+ * where nothing at all has to be done for it.  For both the heap is one that is collected.
+ * As objects of scopes lie close together, so do they live: one that is referred to keeps
+ * others, up to 8 KiB of them.
+ *
+ * The scopes of a thread are closed in the reverse order of their opening.  One whose
+ * function has been left without that, by longjmp() or an exception, is closed with the
+ * next one that the thread opens or closes, for the same heap, in a function that was
+ * called before the one that was left.  A scope is not for other threads, other stacks
+ * (coroutines, handlers of signals), nor for open ones when its heap is closed.  A child
+ * of fork() has the objects of scopes that are open; what it allocates in those, and in
+ * no scope of its own, is not freed with them.
+ *
+ * Errors: EINVAL unknown flags, or both, or no KARENA_SCOPE_LOCAL in a heap that is not
+ * collected; EBADF the heap is read only; ENOMEM, also if 16,384 scopes are open.
+ *
+ * Return: 0, or -1 with errno, and no scope is open.
+ */
+int karena_scope_open(struct karena_scope *scope, struct karena *heap, unsigned int flags)
+	KARENA_CHECKED;
+
+/**
+ * karena_scope_alloc() - a zeroed object of a scope
+ * @scope: the scope, open, of this thread
+ * @size: bytes, from 1 up
+ *
+ * The object begins at a multiple of 16.  It is none for karena_free(), nor for
+ * karena_usable_size().  Any word of it may be a reference.
+ *
+ * Errors: as karena_alloc().
+ *
+ * Return: the object, or NULL with errno.
+ */
+void *karena_scope_alloc(struct karena_scope *scope, size_t size)
+	__attribute__((__alloc_size__(2), __warn_unused_result__));
+
+/**
+ * karena_scope_new() - a zeroed object of a type, of a scope
+ * @scope: the scope, open, of this thread
+ * @type: its type, of the scope's heap
+ *
+ * As karena_scope_alloc(): references are found in any word of it.
+ *
+ * Errors: EINVAL no type; else as karena_alloc().
+ *
+ * Return: the object, or NULL with errno.
+ */
+void *karena_scope_new(struct karena_scope *scope, struct karena_type type) KARENA_CHECKED;
+
+/**
+ * karena_scope_close() - end a scope
+ * @scope: the scope
+ *
+ * errno is kept.
+ */
+void karena_scope_close(struct karena_scope *scope);
+
+/*
+ * Pools.
+ *
+ * Objects that cost something to make, of whatever kind, are kept for whoever wants one
+ * next, and dropped when nobody did for two cycles of the heap.
+ */
+
+/* Objects that may be had again, in this process. */
+struct karena_pool;
+
+/**
+ * struct karena_pool_options - what a pool is of
+ * @make: makes an object when there is none, or returns NULL; may be NULL
+ * @drop: takes an object that is not kept any more, in any thread that uses the pool or
+ *	allocates from the heap; calls no function of pools; NULL if there is nothing to do,
+ *	as for objects of a heap that is collected
+ * @arg: for both
+ */
+struct karena_pool_options {
+	void *(*make)(void *arg);
+	void (*drop)(void *object, void *arg);
+	void *arg;
+};
+
+/**
+ * karena_pool_create() - make a pool, which is empty
+ * @heap: whose cycles count, and whose objects may be in it; open for longer than the pool
+ * @opts: what it is of; NULL for nothing to be made or done
+ *
+ * In a heap that is not collected there are no cycles but karena_pool_age().  A child of
+ * fork() has the pool, and none of the objects in it.
+ *
+ * Errors: EINVAL; ENOSPC as karena_root_add(); ENOMEM.
+ *
+ * Return: the pool, or NULL with errno.
+ */
+struct karena_pool *karena_pool_create(struct karena *heap, const struct karena_pool_options *opts)
+	KARENA_CHECKED;
+
+/**
+ * karena_pool_get() - take an object of a pool, or make one
+ * @pool: the pool
+ *
+ * It is as it was when it was put there; which one it is, is not said.  Objects that another
+ * thread has put are found if they are many, or after a cycle.
+ *
+ * Return: the object, which nobody else gets; NULL if there is none and none was made.
+ */
+void *karena_pool_get(struct karena_pool *pool) KARENA_CHECKED;
+
+/**
+ * karena_pool_put() - leave an object to whoever wants one next
+ * @pool: the pool
+ * @object: the object, not NULL
+ *
+ * It is dropped at once if there are many already (16,384).
+ */
+void karena_pool_put(struct karena_pool *pool, void *object);
+
+/**
+ * karena_pool_age() - as if a cycle had passed
+ * @pool: the pool
+ *
+ * Drops what has been in it since before the last cycle, or call of this.
+ */
+void karena_pool_age(struct karena_pool *pool);
+
+/**
+ * karena_pool_destroy() - drop all that is in a pool, and the pool
+ * @pool: the pool, which nobody uses any more, or NULL
+ *
+ * errno is kept.
+ */
+void karena_pool_destroy(struct karena_pool *pool);
+
+/*
+ * Coroutines.
+ *
+ * Their stacks grow in place, a page at a time, and references on them are found.
+ */
+
+/* Room for stacks; of the thread that has made it, as are the coroutines on them. */
+struct karena_stacks;
+
+/* A function that may be left and entered again. */
+struct karena_co;
+
+/**
+ * karena_stacks_open() - reserve addresses for stacks
+ * @heap: the heap; if it is collected, references on the stacks are found
+ * @size: bytes that each may grow to, a power of two from 8 KiB to 1 GiB, or rounded up
+ *	to one; the lowest 4 KiB are a guard
+ * @count: how many
+ *
+ * Only pages that are written take memory.  If the program has no handler for SIGSEGV, one
+ * is installed that says which coroutine's stack has overflowed, before that ends the
+ * program, and the thread gets a signal stack, if it has none.
+ *
+ * Errors: EINVAL @count is 0, @size or all of it (128 GiB) is too large, or the module has
+ * no stacks; ENOSPC as karena_root_add(); ENOMEM.
+ *
+ * Return: the stacks, or NULL with errno.
+ */
+struct karena_stacks *karena_stacks_open(struct karena *heap, size_t size, size_t count)
+	KARENA_CHECKED;
+
+/**
+ * karena_stacks_close() - give stacks back
+ * @stacks: the stacks, with all coroutines on them, of which none runs; or NULL
+ *
+ * errno is kept.
+ */
+void karena_stacks_close(struct karena_stacks *stacks);
+
+/**
+ * karena_stacks_trim() - give back memory that stacks do not use any more
+ * @stacks: the stacks
+ *
+ * Of each stack that has four times as much as it uses, or more.  Happens by itself after
+ * each cycle of the heap, when a coroutine is made or resumed.
+ *
+ * Return: bytes given back.
+ */
+size_t karena_stacks_trim(struct karena_stacks *stacks);
+
+/**
+ * karena_co_new() - make a coroutine, which does not run yet
+ * @stacks: where its stack is to be
+ * @name: what is said if the stack overflows; is not copied
+ * @run: the function
+ * @arg: its argument
+ *
+ * Errors: ENOMEM all stacks are in use.
+ *
+ * Return: the coroutine, or NULL with errno.
+ */
+struct karena_co *karena_co_new(struct karena_stacks *stacks, const char *name,
+				void (*run)(void *arg), void *arg) KARENA_CHECKED;
+
+/**
+ * karena_co_delete() - give a coroutine's stack to others
+ * @co: the coroutine, which does not run, and need not have ended; or NULL
+ */
+void karena_co_delete(struct karena_co *co);
+
+/**
+ * karena_co_resume() - run a coroutine until it yields or ends
+ * @co: the coroutine
+ *
+ * Modes of floating point are the thread's.
+ *
+ * Errors: EINVAL it has ended, or runs and waits for the caller.
+ *
+ * Return: 1 it has yielded, 0 it has ended; -1 with errno.
+ */
+int karena_co_resume(struct karena_co *co);
+
+/**
+ * karena_co_yield() - go back to who has resumed this coroutine
+ *
+ * To be called in a coroutine only.
+ */
+void karena_co_yield(void);
+
+/**
+ * karena_co_self() - the coroutine that runs
+ *
+ * Return: the coroutine, NULL outside of all.
+ */
+struct karena_co *karena_co_self(void);
+
+/**
+ * karena_co_overflow() - whose stack has overflowed, for handlers of SIGSEGV
+ * @addr: siginfo_t.si_addr
+ *
+ * Safe in a signal handler.
+ *
+ * Return: name of the coroutine, NULL if the address is in no guard.
+ */
+const char *karena_co_overflow(const void *addr);
+
 /**
  * karena_gc_get() - how a heap is collected
  * @heap: the heap

@@ -121,6 +121,8 @@ static __attribute__((noinline)) void *refill(struct karena *heap, struct karena
 	if (slot->type != type.id)
 		flush_slot(heap, slot);
 	extent = current(slot);
+	if (!extent)
+		karena_pools_tick(heap);
 	if (!extent && take(heap, type, slot))
 		return take_one(heap, type);
 	return karena_hand_out(slot, extent ? extent : slot->extent);

@@ -246,6 +246,12 @@ int karena_add_extents(struct karena *heap, void *start, size_t size)
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_EXTENTS);
 }
 
+/* Memory that is of stacks, of 1 << @shift bytes each. */
+int karena_add_stacks(struct karena *heap, void *start, size_t size, unsigned int shift)
+{
+	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_STACKS(shift));
+}
+
 EXPORT int karena_root_del(struct karena *heap, void *start, size_t size)
 {
 	return change(heap, (uintptr_t)start, (uintptr_t)start + size, KARENA_ROOT_DEL);

@@ -15,7 +15,8 @@
 #           two threads of a process run at a time
 #   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
-#   life-cycle  return of memory, on the stock Debian 6.1 and on UML
+#   life-cycle  scopes against malloc, pools against Go's and kmem_cache, coroutines
+#           against switches by hand, return of memory, on the stock Debian 6.1 and on UML
 #   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
@@ -140,6 +141,11 @@ life_cycle_programs() {
 	make -C "$KARENA_TOP" tools >/dev/null
 	"${cc[@]}" -o "$bin/bench-measure" "$src/../measure/measure.c"
 	"${cc[@]}" -o "$bin/life-cycle-return" "$src/return.c" "$lib"
+	"${cc[@]}" -o "$bin/life-cycle-scope" "$src/scope.c" "$lib"
+	"${cc[@]}" -DPEER -o "$bin/life-cycle-scope-peer" "$src/scope.c"
+	"${cc[@]}" -o "$bin/life-cycle-pool" "$src/pool.c" "$lib"
+	"${cc[@]}" -o "$bin/life-cycle-stack" "$src/stack.c" "$lib"
+	(cd "$src/go" && GO111MODULE=off GOCACHE=$KARENA_BUILD/go go build -o "$bin/life-cycle-pool-go" pool.go)
 }
 
 bench_life_cycle() {
@@ -153,7 +159,8 @@ bench_life_cycle() {
 			--append "init_on_alloc=0" "$kernel" -- \
 			"$KARENA_VM/guest.sh" bench life-cycle >"$log" ||
 			{ tail -n 5 "$log" >&2; exit 1; }
-		report life-cycle "$kernel" life-cycle/report.awk "$log"
+		report life-cycle "$kernel" life-cycle/report.awk "$log" \
+			"${log%.log}.kernel.log"
 	done
 }
 

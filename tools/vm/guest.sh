@@ -7,7 +7,7 @@
 #   guest.sh user PROGRAM...    load the module, run TAP programs
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
-#   guest.sh bench user-gc|life-cycle|malloc|profile   load the module, run the programs: a
+#   guest.sh bench user-gc|malloc|life-cycle|profile   load the module, run the programs: a
 #                               line for each run
 #   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
@@ -159,8 +159,11 @@ kunit|torture)
 	with_module "karena_$command" ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
-	user-gc|life-cycle|malloc|profile)
+	user-gc|malloc|profile)
 		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
+	life-cycle)
+		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena &&
+			with_module karena_bench_pool ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;
