@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The graph of a function: inclusion constraints between nodes (values, and what objects
+ * hold), solved by a worklist (Andersen 1994).  A node has the elements whose address it
+ * may be or carry; elements are objects.
+ *
+ * What escapes is one node; what an escaped object holds escapes with it, and may be
+ * anything from then on.  Memory that outlives the function (what parameters lead to) is
+ * "outer": what parameters lead to may be stored there and is told in the summary, but a
+ * variable or an allocation of this function that gets there has escaped.
+ */
+#include "escape.h"
+
+static unsigned long key(unsigned int a, unsigned int b)
+{
+	return (unsigned long)a << 32 | b;
+}
+
+graph::graph(function *f) : fn(f)
+{
+	bitmap_obstack_initialize(&obstack);
+	add_node();		/* 0 is none */
+	add_flow(NULL, "");
+	escaped = add_node();
+	result = add_node();
+	nodes[result].outer = true;
+	world = add_object(OBJECT_WORLD, NULL_TREE, NULL);
+	for (unsigned int c = 0; c < NR_CLASSES; c++) {
+		address(objects[world].content[c], world);
+		copy(escaped, objects[world].content[c], 0);
+	}
+}
+
+graph::~graph()
+{
+	bitmap_obstack_release(&obstack);
+}
+
+unsigned int graph::add_node()
+{
+	nodes.push_back(node());
+	bitmap_initialize(&nodes.back().has, &obstack);
+	bitmap_initialize(&nodes.back().fresh, &obstack);
+	return nodes.size() - 1;
+}
+
+unsigned int graph::add_object(enum object_kind kind, tree decl, gcall *call)
+{
+	struct object o = {};
+
+	o.kind = kind;
+	o.decl = decl;
+	o.call = call;
+	for (unsigned int c = 0; c < NR_CLASSES; c++) {
+		o.content[c] = add_node();
+		nodes[o.content[c]].outer = kind == OBJECT_PARAM || kind == OBJECT_REACH;
+	}
+	objects.push_back(o);
+	return objects.size() - 1;
+}
+
+unsigned int graph::add_flow(const gimple *stmt, const std::string &what)
+{
+	flows.push_back({ stmt, what });
+	return flows.size() - 1;
+}
+
+unsigned int graph::params_at(unsigned int param, unsigned int level) const
+{
+	return params[param * LEVELS + level];
+}
+
+bool graph::is_param(unsigned int object) const
+{
+	return objects[object].kind == OBJECT_PARAM || objects[object].kind == OBJECT_REACH;
+}
+
+bool graph::has(unsigned int node, unsigned int object) const
+{
+	return node && bitmap_bit_p(&nodes[node].has, object);
+}
+
+void graph::push(unsigned int node)
+{
+	if (nodes[node].queued)
+		return;
+	nodes[node].queued = true;
+	queue.push_back(node);
+}
+
+bool graph::add(unsigned int node, unsigned int object, unsigned int from, unsigned int why)
+{
+	if (!bitmap_set_bit(&nodes[node].has, object))
+		return false;
+	bitmap_set_bit(&nodes[node].fresh, object);
+	if (objects[object].kind != OBJECT_WORLD)
+		origin[key(node, object)] = { from, why };
+	push(node);
+	return true;
+}
+
+void graph::address(unsigned int to, unsigned int object)
+{
+	if (to)
+		add(to, object, 0, 0);
+}
+
+void graph::copy(unsigned int to, unsigned int from, unsigned int why)
+{
+	bitmap_iterator bi;
+	unsigned int object;
+
+	if (!to || !from || to == from || !edges.insert(key(from, to)).second)
+		return;
+	nodes[from].to.push_back({ to, why });
+	EXECUTE_IF_SET_IN_BITMAP(&nodes[from].has, 0, object, bi)
+		add(to, object, from, why);
+}
+
+void graph::load(unsigned int to, unsigned int addr, unsigned int classes, unsigned int why)
+{
+	if (!to || !addr)
+		return;
+	nodes[addr].loads.push_back({ classes, to, why });
+	bitmap_ior_into(&nodes[addr].fresh, &nodes[addr].has);
+	push(addr);
+}
+
+void graph::store(unsigned int addr, unsigned int classes, unsigned int from, unsigned int why)
+{
+	if (!from || !addr)
+		return;
+	nodes[addr].stores.push_back({ classes, from, why });
+	bitmap_ior_into(&nodes[addr].fresh, &nodes[addr].has);
+	push(addr);
+}
+
+/* From now on anyone may read and write it. */
+void graph::expose(unsigned int object)
+{
+	unsigned int why, c;
+
+	if (objects[object].exposed || object == world)
+		return;
+	objects[object].exposed = true;
+	why = add_flow(NULL, "is in what has escaped");
+	for (c = 0; c < NR_CLASSES; c++) {
+		copy(escaped, objects[object].content[c], why);
+		address(objects[object].content[c], world);
+	}
+}
+
+/* An element has come to a node that is more than a value. */
+void graph::reached(unsigned int node, unsigned int object)
+{
+	bool own = objects[object].kind == OBJECT_LOCAL || objects[object].kind == OBJECT_SITE;
+	step came = origin[key(node, object)];
+
+	if (node == escaped)
+		expose(object);
+	if (nodes[node].outer && own)
+		add(escaped, object, came.from, came.why);
+	if (nodes[node].freed && is_param(object))
+		add(escaped, object, came.from, came.why);
+}
+
+void graph::process(unsigned int at)
+{
+	std::vector<unsigned int> fresh;
+	bitmap_iterator bi;
+	unsigned int object;
+
+	nodes[at].queued = false;
+	EXECUTE_IF_SET_IN_BITMAP(&nodes[at].fresh, 0, object, bi)
+		fresh.push_back(object);
+	bitmap_clear(&nodes[at].fresh);
+	/* All of these vectors may grow while we go through them. */
+	for (unsigned int e : fresh) {
+		reached(at, e);
+		for (size_t i = 0; i < nodes[at].loads.size(); i++) {
+			node::access a = nodes[at].loads[i];
+
+			for (unsigned int c = 0; c < NR_CLASSES; c++)
+				if (a.classes & 1U << c)
+					copy(a.other, objects[e].content[c], a.flow);
+		}
+		for (size_t i = 0; i < nodes[at].stores.size(); i++) {
+			node::access a = nodes[at].stores[i];
+
+			for (unsigned int c = 0; c < NR_CLASSES; c++)
+				if (a.classes & 1U << c)
+					copy(objects[e].content[c], a.other, a.flow);
+		}
+	}
+	for (size_t i = 0; i < nodes[at].to.size(); i++) {
+		std::pair<unsigned int, unsigned int> edge = nodes[at].to[i];
+
+		for (unsigned int e : fresh)
+			add(edge.first, e, at, edge.second);
+	}
+}
+
+void graph::solve()
+{
+	while (!queue.empty()) {
+		unsigned int at = queue.back();
+
+		queue.pop_back();
+		process(at);
+	}
+}
+
+std::vector<graph::step> graph::trace(unsigned int node, unsigned int object) const
+{
+	std::vector<step> steps;
+
+	while (node && steps.size() < 64) {
+		auto found = origin.find(key(node, object));
+
+		if (found == origin.end())
+			break;
+		steps.push_back(found->second);
+		node = found->second.from;
+	}
+	return steps;
+}
