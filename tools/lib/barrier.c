@@ -14,25 +14,19 @@
 
 #include "internal.h"
 
-static void shade(struct karena *heap, uintptr_t word)
+/* Up to KARENA_MAX_BULK of them. */
+void karena_shade_words(struct karena *heap, const void *words, size_t count)
 {
 	struct karena_shade args = {
 		.size = sizeof(args),
-		.addrs = (uintptr_t)&word,
-		.count = 1,
+		.addrs = (uintptr_t)words,
+		.count = count,
 	};
-
 	int saved = errno;
 
 	/* Without the right to write there is nothing to be overwritten. */
 	ioctl(heap->fd, KARENA_IOC_SHADE, &args);
 	errno = saved;
-}
-
-static int is_marking(const struct karena *heap)
-{
-	return __atomic_load_n(&heap->control->phase, __ATOMIC_ACQUIRE) ==
-	       KARENA_PHASE_MARK;
 }
 
 EXPORT void karena_store(struct karena *heap, void *slot, const void *value)
@@ -45,8 +39,8 @@ EXPORT void karena_store(struct karena *heap, void *slot, const void *value)
 	}
 	old = __atomic_load_n(word, __ATOMIC_RELAXED);
 	do {
-		if (old && is_marking(heap))
-			shade(heap, old);
+		if (old && karena_is_marking(heap))
+			karena_shade_words(heap, &old, 1);
 	} while (!__atomic_compare_exchange_n(word, &old, new, 1, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0
 /*
  * libkarena, what a thread has of each heap that it allocates from: objects that are
- * ready for it (refill.c, local.c).
+ * ready for it (refill.c, local.c), and scopes (scope.c).
  *
  * It is in a mapping that the kernel clears in a child after fork(), however that is
  * done: no object is handed out twice.  Heaps are told apart by a number that is never
@@ -24,6 +24,7 @@ static void end_cache(struct karena_cache *cache)
 	/* Of a child, it may be a root of any heap; of one that is not, it is none. */
 	karena_drop_root(cache->serial, cache, ROOT_SIZE);
 	karena_local_end(cache);
+	karena_scopes_end(cache);
 	munmap(cache, sizeof(*cache));
 }
 

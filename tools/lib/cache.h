@@ -37,7 +37,7 @@ struct karena_cache {
 	struct karena_cache *next;
 	__u64 serial;		/* of the heap; 0 in a child after fork() */
 	struct karena *heap;	/* may be closed, or NULL: see karena_hold() */
-	__u64 unused;
+	struct karena_scopes *scopes;	/* or NULL: scope.c */
 	union {
 		struct karena_slot slot[KARENA_SLOTS];
 		struct karena_local local[KARENA_NR_MAGAZINES];

@@ -8,6 +8,7 @@
 #define KARENA_INLINE_H
 
 #include "cache.h"
+#include "scope.h"
 
 #if defined(KARENA_HAS_FAST) && defined(__OPTIMIZE__)
 
@@ -42,6 +43,29 @@ karena_new_inline(struct karena *heap, struct karena_type type)
 }
 
 #define karena_new(...)		karena_new_inline(__VA_ARGS__)
+
+#endif
+
+#if defined(__OPTIMIZE__)
+
+static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__)) void *
+karena_scope_alloc_inline(struct karena_scope *scope, size_t size)
+{
+	void *object = karena_region_take(scope->region, size);
+
+	return __builtin_expect(!object, 0) ? (karena_scope_alloc)(scope, size) : object;
+}
+
+#define karena_scope_alloc(...)	karena_scope_alloc_inline(__VA_ARGS__)
+
+static inline void *karena_scope_new_inline(struct karena_scope *scope, struct karena_type type)
+{
+	void *object = karena_region_take(scope->region, type.element);
+
+	return __builtin_expect(!object, 0) ? (karena_scope_new)(scope, type) : object;
+}
+
+#define karena_scope_new(...)	karena_scope_new_inline(__VA_ARGS__)
 
 #endif
 

@@ -42,6 +42,12 @@ struct karena {
 	struct karena *next;	/* of those that are open: roots.c */
 };
 
+/* Of a heap that is collected. */
+static inline int karena_is_marking(const struct karena *heap)
+{
+	return __atomic_load_n(&heap->control->phase, __ATOMIC_ACQUIRE) == KARENA_PHASE_MARK;
+}
+
 /* roots.c */
 void karena_opened(struct karena *heap);
 void karena_closed(struct karena *heap);
@@ -63,6 +69,12 @@ void karena_flush(struct karena *heap);
 void *karena_local_take(struct karena *heap, unsigned int number);
 int karena_local_give(struct karena *heap, unsigned int number, void *object);
 void karena_local_end(struct karena_cache *cache);
+
+/* scope.c */
+void karena_scopes_end(struct karena_cache *cache);
+
+/* barrier.c */
+void karena_shade_words(struct karena *heap, const void *words, size_t count);
 
 /* object.c */
 void *karena_alloc_one(struct karena *heap, size_t size, unsigned int flags);

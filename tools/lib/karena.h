@@ -580,6 +580,91 @@ int karena_root_del(struct karena *heap, void *start, size_t size);
  */
 int karena_data_roots(struct karena *heap, int on);
 
+/*
+ * Scopes.
+ *
+ * Objects of a scope are had by moving a pointer, and given up together, with it.
+ */
+
+/**
+ * struct karena_scope - a scope, a variable of the function that opens it
+ * @region: of the library
+ * @heap: of the library
+ * @flags: of the library
+ */
+struct karena_scope {
+	struct karena_region *region;
+	struct karena *heap;
+	__u64 flags;
+};
+
+/* Nothing refers to an object of the scope when it is closed. */
+#define KARENA_SCOPE_LOCAL	(1U << 0)
+
+/**
+ * karena_scope_open() - begin a scope
+ * @scope: the scope, a local variable of the caller
+ * @heap: the heap that its objects are of
+ * @flags: KARENA_SCOPE_LOCAL: the caller promises that nothing refers to an object of
+ *	the scope any more when it is closed: all are freed then, without a look
+ *
+ * Without that flag the heap is one that is collected, and what is still referred to
+ * from wherever the collector looks lives on, as any other object; all else is garbage
+ * as soon as nothing refers to it.  As objects of scopes lie close together, so do
+ * they live: one that is referred to keeps others, up to 8 KiB of them.
+ *
+ * The scopes of a thread are closed in the reverse order of their opening.  One whose
+ * function has been left without that, by longjmp() or an exception, is closed with the
+ * next one that the thread opens or closes, for the same heap, in a function that was
+ * called before the one that was left.  A scope is not for other threads, other stacks
+ * (coroutines, handlers of signals), nor for open ones when its heap is closed.  A child
+ * of fork() has the objects of scopes that are open; what it allocates in those, and in
+ * no scope of its own, is not freed with them.
+ *
+ * Errors: EINVAL unknown flags, or no KARENA_SCOPE_LOCAL in a heap that is not
+ * collected; EBADF the heap is read only; ENOMEM, also if 16,384 scopes are open.
+ *
+ * Return: 0, or -1 with errno, and no scope is open.
+ */
+int karena_scope_open(struct karena_scope *scope, struct karena *heap, unsigned int flags)
+	KARENA_CHECKED;
+
+/**
+ * karena_scope_alloc() - a zeroed object of a scope
+ * @scope: the scope, open, of this thread
+ * @size: bytes, from 1 up
+ *
+ * The object begins at a multiple of 16.  It is none for karena_free(), nor for
+ * karena_usable_size().  Any word of it may be a reference.
+ *
+ * Errors: as karena_alloc().
+ *
+ * Return: the object, or NULL with errno.
+ */
+void *karena_scope_alloc(struct karena_scope *scope, size_t size)
+	__attribute__((__alloc_size__(2), __warn_unused_result__));
+
+/**
+ * karena_scope_new() - a zeroed object of a type, of a scope
+ * @scope: the scope, open, of this thread
+ * @type: its type, of the scope's heap
+ *
+ * As karena_scope_alloc(): references are found in any word of it.
+ *
+ * Errors: EINVAL no type; else as karena_alloc().
+ *
+ * Return: the object, or NULL with errno.
+ */
+void *karena_scope_new(struct karena_scope *scope, struct karena_type type) KARENA_CHECKED;
+
+/**
+ * karena_scope_close() - end a scope
+ * @scope: the scope
+ *
+ * errno is kept.
+ */
+void karena_scope_close(struct karena_scope *scope);
+
 /**
  * karena_gc_get() - how a heap is collected
  * @heap: the heap

@@ -120,11 +120,6 @@ static int free_one(struct karena *heap, void *object)
 	return karena_free_bulk(heap, 1, &object, NULL);
 }
 
-static int is_marking(const struct karena *heap)
-{
-	return *(const volatile __u32 *)heap->fast.phase == KARENA_PHASE_MARK;
-}
-
 /* To the heap, with half of a magazine that is full; but not while it is marked. */
 static int flush(struct karena *heap, unsigned int number, void *object)
 {
@@ -135,7 +130,7 @@ static int flush(struct karena *heap, unsigned int number, void *object)
 	};
 
 	/* One that begins at an odd multiple of 8, now and then, has none. */
-	if (karena_magazine_bytes(number) % KARENA_SLOT_UNIT || is_marking(heap))
+	if (karena_magazine_bytes(number) % KARENA_SLOT_UNIT || karena_is_marking(heap))
 		return free_one(heap, object);
 	if (ioctl(heap->fd, KARENA_IOC_FLUSH, &args))
 		return -1;
@@ -157,7 +152,7 @@ EXPORT int karena_free(struct karena *heap, void *object)
 		return karena_local_give(heap, number, object) ? 0 : free_one(heap, object);
 	if (is_cleared(heap, number)) {
 		/* What it refers to is shaded by the call: karena_store() has not seen it go. */
-		if (is_marking(heap))
+		if (karena_is_marking(heap))
 			return free_one(heap, object);
 		memset(object, 0, karena_magazine_bytes(number));
 	}

@@ -40,7 +40,7 @@ obj	:= $(BUILD)/obj/$(name)
 # Build folders see the contract as an installed program does: <linux/karena.h>.
 staged	:= $(BUILD)/include/linux/karena.h
 # What <karena.h> brings with it.
-inline	:= fast.h classes.h cache.h inline.h
+inline	:= fast.h classes.h cache.h inline.h scope.h
 staged	+= $(inline:%=$(BUILD)/include/karena/%)
 
 # The recipe is for make to say nothing when there is nothing to do.
