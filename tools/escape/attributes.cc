@@ -10,6 +10,8 @@
  *	karena_allocator("fixed")	does more than that: it is never moved
  *	karena_size(n[, m])		its size in bytes, if alloc_size() does not say
  *	karena_noscan(n, bit)		argument n & bit: it will hold no reference
+ *	karena_scoped("name")		name(frame, the same arguments) is the same, and what
+ *					it returns is good until karena_frame_close(frame)
  *	karena_deallocator(n)		gives argument n back; NULL is nothing
  *	karena_noescape(n, ...)		keeps nothing of what argument n is or leads to, nor
  *					returns or stores it
@@ -34,6 +36,7 @@ static struct attribute_spec specs[] = {
 	{ "karena_allocator", 0, 2, true, false, false, false, take, NULL },
 	{ "karena_size", 1, 2, true, false, false, false, take, NULL },
 	{ "karena_noscan", 2, 2, true, false, false, false, take, NULL },
+	{ "karena_scoped", 1, 1, true, false, false, false, take, NULL },
 	{ "karena_deallocator", 1, 1, true, false, false, false, take, NULL },
 	{ "karena_noescape", 1, -1, true, false, false, false, take, NULL },
 	{ "karena_stores", 2, 2, true, false, false, false, take, NULL },
@@ -90,6 +93,15 @@ bool escape_is_fixed(tree fn)
 	tree attr = find(fn, "karena_allocator");
 
 	return attr && TREE_VALUE(attr) && TREE_CODE(TREE_VALUE(TREE_VALUE(attr))) == STRING_CST;
+}
+
+const char *escape_scoped_name(tree fn)
+{
+	tree attr = find(fn, "karena_scoped");
+
+	if (!attr || TREE_CODE(TREE_VALUE(TREE_VALUE(attr))) != STRING_CST)
+		return NULL;
+	return TREE_STRING_POINTER(TREE_VALUE(TREE_VALUE(attr)));
 }
 
 int escape_type_arg(tree fn)

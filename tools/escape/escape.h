@@ -46,6 +46,7 @@
 struct escape_options {
 	int report;		/* 0: none, 1: verdicts, 2: and how things flow */
 	bool rewrite;
+	bool scopes;		/* and not only to the stack */
 	bool kernel;		/* code of the kernel, with its small stack */
 	const char *json;
 	unsigned long object_limit, frame_limit;	/* bytes on the stack */
@@ -58,6 +59,8 @@ extern struct escape_options escape_options;
 void escape_register_attributes(void *event, void *data);
 bool escape_is_allocator(tree fn);
 bool escape_is_fixed(tree fn);
+/* What serves it from a scope; NULL: nothing. */
+const char *escape_scoped_name(tree fn);
 /* Positions from 0 on; -1 if there is none. */
 int escape_type_arg(tree fn);
 int escape_count_arg(tree fn);
@@ -232,7 +235,6 @@ std::vector<struct site> escape_judge(graph *g);
 
 /* Moves what is to be moved; whether that was anything. */
 bool escape_rewrite(graph *g, std::vector<struct site> &sites);
-bool escape_scopes_available();
 
 /* --- reports: report.cc --- */
 

@@ -5,7 +5,8 @@
  *
  *	-fplugin-arg-karena_escape-report[=2]	print verdicts (2: and flows)
  *	-fplugin-arg-karena_escape-json=FILE	append them as JSON, an object a line
- *	-fplugin-arg-karena_escape-rewrite	move what does not escape
+ *	-fplugin-arg-karena_escape-rewrite[=stack]	move what does not escape, to the stack
+ *						and to scopes (or to the stack only)
  *	-fplugin-arg-karena_escape-kernel	kernel code (as -mcmodel=kernel says too)
  *	-fplugin-arg-karena_escape-object=N	most bytes of an object on the stack
  *	-fplugin-arg-karena_escape-frame=N	and of all of a function
@@ -120,8 +121,11 @@ static bool take_option(const struct plugin_argument *arg)
 		escape_options.json = value;
 		return value && *value;
 	}
-	if (!strcmp(arg->key, "rewrite"))
-		return escape_options.rewrite = !value;
+	if (!strcmp(arg->key, "rewrite")) {
+		escape_options.rewrite = true;
+		escape_options.scopes = !value;
+		return !value || !strcmp(value, "stack");
+	}
 	if (!strcmp(arg->key, "kernel"))
 		return escape_options.kernel = !value;
 	if (!strcmp(arg->key, "object"))

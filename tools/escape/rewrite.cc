@@ -160,6 +160,14 @@ static bool frees_only(const graph *g, unsigned int node, const std::vector<stru
 	return true;
 }
 
+static void remove_call(gcall *call)
+{
+	gimple_stmt_iterator gsi = gsi_for_stmt(call);
+
+	unlink_stmt_vdef(call);
+	gsi_remove(&gsi, true);
+}
+
 /* value == &var ? NULL : value */
 static tree without(gimple_stmt_iterator *gsi, tree value, tree var)
 {
@@ -190,8 +198,7 @@ static void mend_free(const graph *g, gcall *call, unsigned int arg,
 	if (!any)
 		return;
 	if (!gimple_call_lhs(call) && frees_only(g, node, moved)) {
-		unlink_stmt_vdef(call);
-		gsi_remove(&gsi, true);
+		remove_call(call);
 		return;
 	}
 	gimple_call_set_arg(call, arg, value);
@@ -215,14 +222,74 @@ static void mend_frees(const graph *g, const std::vector<struct moved> &moved)
 		mend_free(g, call, escape_freed_arg(gimple_call_fndecl(call)), moved);
 }
 
-bool escape_scopes_available()
+/* --- scopes --- */
+
+#define FRAME_BYTES	64	/* of struct karena_frame: tools/lib/frame.c */
+
+/* A function that no header declares. */
+static tree external(const char *name, tree type)
 {
-	return false;
+	static std::map<std::string, tree> known;
+	tree *fn = &known[name];
+
+	if (!*fn) {
+		*fn = build_fn_decl(name, type);
+		TREE_NOTHROW(*fn) = 1;
+	}
+	return *fn;
+}
+
+/* The same call with the frame in front. */
+static void scope_call(gcall *call, tree frame)
+{
+	tree old = gimple_call_fndecl(call), types = TYPE_ARG_TYPES(TREE_TYPE(old));
+	gimple_stmt_iterator gsi = gsi_for_stmt(call);
+	vec<tree> args = vNULL;
+	gcall *next;
+
+	args.safe_push(address(frame, ptr_type_node));
+	for (unsigned int i = 0; i < gimple_call_num_args(call); i++)
+		args.safe_push(unshare_expr(gimple_call_arg(call, i)));
+	next = gimple_build_call_vec(external(escape_scoped_name(old),
+					      build_function_type(ptr_type_node,
+								  tree_cons(NULL_TREE, ptr_type_node,
+									    types))), args);
+	args.release();
+	gimple_call_set_lhs(next, gimple_call_lhs(call));
+	gimple_set_location(next, gimple_location(call));
+	unlink_stmt_vdef(call);
+	gsi_replace(&gsi, next, false);
+}
+
+/* The frame is empty when the function begins, and closed wherever it returns. */
+static tree open_frame()
+{
+	tree frame = byte_array(FRAME_BYTES, 16, "frame");
+	tree close = external("karena_frame_close",
+			      build_function_type_list(void_type_node, ptr_type_node, NULL_TREE));
+	edge entry = single_succ_edge(ENTRY_BLOCK_PTR_FOR_FN(cfun)), e;
+	edge_iterator ei;
+
+	FOR_EACH_EDGE(e, ei, EXIT_BLOCK_PTR_FOR_FN(cfun)->preds) {
+		gimple_stmt_iterator gsi = gsi_last_bb(e->src);
+
+		if (!gsi_end_p(gsi) && gimple_code(gsi_stmt(gsi)) == GIMPLE_RETURN)
+			gsi_insert_before(&gsi, gimple_build_call(close, 1,
+								  address(frame, ptr_type_node)),
+					  GSI_SAME_STMT);
+	}
+	gsi_insert_on_edge_immediate(entry, clear(frame, UNKNOWN_LOCATION));
+	return frame;
 }
 
 static bool move_to_stack(const struct site *site, std::vector<struct moved> *moved)
 {
 	const struct size_info *size = &site->size;
+
+	if (!gimple_call_lhs(site->call)) {
+		remove_call(site->call);
+		return true;
+	}
 	tree var = byte_array(size->known ? size->bytes : size->guess, size->align, "object");
 
 	if (size->known)
@@ -249,16 +316,21 @@ static void believe_anew()
 bool escape_rewrite(graph *g, std::vector<struct site> &sites)
 {
 	std::vector<struct moved> moved;
+	tree frame = NULL_TREE;
+	bool any = false;
 
 	for (struct site &site : sites) {
-		if (site.verdict != VERDICT_STACK)
-			continue;
-		if (!move_to_stack(&site, &moved)) {
+		if (site.verdict == VERDICT_STACK && !move_to_stack(&site, &moved)) {
 			site.verdict = VERDICT_STAYS;
 			site.why = "its type does not tell its size";
 		}
+		if (site.verdict == VERDICT_SCOPE) {
+			frame = frame ? frame : open_frame();
+			scope_call(site.call, frame);
+		}
+		any |= site.verdict <= VERDICT_SCOPE;
 	}
-	if (moved.empty())
+	if (!any)
 		return false;
 	mend_frees(g, moved);
 	believe_anew();

@@ -87,7 +87,7 @@ static struct sizes size_of_static(tree var, unsigned int depth)
 	unsigned long bytes = 0;
 	ipa_ref *ref;
 
-	if (!node || TREE_PUBLIC(var) || DECL_EXTERNAL(var) || node->force_output)
+	if (!node || TREE_PUBLIC(var) || DECL_EXTERNAL(var) || DECL_PRESERVE_P(var))
 		return none();
 	for (unsigned int i = 0; node->iterate_referring(i, ref); i++) {
 		if (ref->use == IPA_REF_LOAD)

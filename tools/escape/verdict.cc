@@ -201,6 +201,9 @@ static const char *stack_obstacle(const graph *g, const struct site *site, struc
 {
 	unsigned long bytes = site->size.known ? site->size.bytes : site->size.guess;
 
+	/* Nothing has to be anywhere. */
+	if (!gimple_call_lhs(site->call))
+		return NULL;
 	if (!bytes)
 		return "its size is not known";
 	if (bytes > left->object)
@@ -215,10 +218,32 @@ static const char *stack_obstacle(const graph *g, const struct site *site, struc
 	return NULL;
 }
 
+/* Scopes end in the reverse order of their beginning: the program's own are not crossed. */
+static bool has_scopes(const function *fn)
+{
+	unsigned int i;
+	tree var;
+
+	FOR_EACH_LOCAL_DECL(fn, i, var) {
+		tree type = TYPE_MAIN_VARIANT(TREE_TYPE(var)), name = TYPE_NAME(type);
+
+		if (name && TREE_CODE(name) == TYPE_DECL)
+			name = DECL_NAME(name);
+		if (RECORD_OR_UNION_TYPE_P(type) && name && TREE_CODE(name) == IDENTIFIER_NODE &&
+		    !strcmp(IDENTIFIER_POINTER(name), "karena_scope"))
+			return true;
+	}
+	return false;
+}
+
+/* Why it is not moved to a scope, "" if that is nothing to tell; NULL: it is. */
 static const char *scope_obstacle(const graph *g, const struct site *site)
 {
-	if (escape_options.kernel || !escape_scopes_available())
+	if (escape_options.kernel || (escape_options.rewrite && !escape_options.scopes) ||
+	    !escape_scoped_name(gimple_call_fndecl(site->call)))
 		return "";
+	if (has_scopes(g->fn))
+		return "the function has scopes of its own";
 	if (is_freed(g, site->object))
 		return "it is freed by hand";
 	if (flag_exceptions)
@@ -230,10 +255,9 @@ static const char *call_obstacle(const gcall *call)
 {
 	tree lhs = gimple_call_lhs(call);
 
-	if (!lhs)
-		return "its address is not used";
-	if (TREE_CODE(lhs) != SSA_NAME || SSA_NAME_OCCURS_IN_ABNORMAL_PHI(lhs) ||
-	    stmt_ends_bb_p(const_cast<gcall *>(call)) || gimple_call_chain(call))
+	if (lhs && (TREE_CODE(lhs) != SSA_NAME || SSA_NAME_OCCURS_IN_ABNORMAL_PHI(lhs)))
+		return "the call is of an unusual form";
+	if (stmt_ends_bb_p(const_cast<gcall *>(call)) || gimple_call_chain(call))
 		return "the call is of an unusual form";
 	return NULL;
 }

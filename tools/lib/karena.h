@@ -283,7 +283,7 @@ int karena_free(struct karena *heap, void *object)
  * Return: the object, or NULL with errno.
  */
 void *karena_alloc(struct karena *heap, size_t size) KARENA_OBJECT(2)
-	KARENA_ESCAPE(karena_allocator, karena_noescape(1));
+	KARENA_ESCAPE(karena_allocator, karena_noescape(1), karena_scoped("karena_frame_alloc"));
 
 /**
  * karena_alloc_flags() - an object as the flags ask for
@@ -300,7 +300,8 @@ void *karena_alloc(struct karena *heap, size_t size) KARENA_OBJECT(2)
  * Return: the object, or NULL with errno.
  */
 void *karena_alloc_flags(struct karena *heap, size_t size, unsigned int flags)
-	KARENA_OBJECT(2) KARENA_ESCAPE(karena_allocator, karena_noescape(1));
+	KARENA_OBJECT(2) KARENA_ESCAPE(karena_allocator, karena_noescape(1),
+				       karena_scoped("karena_frame_alloc_flags"));
 
 /**
  * karena_alloc_bulk() - many objects of one size, by one call
@@ -460,7 +461,7 @@ struct karena_type karena_type(struct karena *heap, const char *name,
  * Return: the object, or NULL with errno.
  */
 void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED
-	KARENA_ESCAPE(karena_allocator(2), karena_noescape(1));
+	KARENA_ESCAPE(karena_allocator(2), karena_noescape(1), karena_scoped("karena_frame_new"));
 
 /**
  * karena_new_array() - a zeroed array of objects of a type
@@ -476,7 +477,8 @@ void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED
  */
 void *karena_new_array(struct karena *heap, struct karena_type type,
 		       size_t count) KARENA_CHECKED
-	KARENA_ESCAPE(karena_allocator(2, 3), karena_noescape(1));
+	KARENA_ESCAPE(karena_allocator(2, 3), karena_noescape(1),
+		      karena_scoped("karena_frame_new_array"));
 
 /**
  * karena_store() - store a reference in an object
