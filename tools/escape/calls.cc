@@ -304,6 +304,8 @@ static void apply(graph *g, gcall *call, tree fn, const struct summary *s)
 			  g->add_flow(call, "passed to " + name + ", where it is " + leak.second));
 	for (unsigned int token : s->results)
 		returns(g, call, node_of_token(&a, token));
+	if (escape_plant("writes"))
+		return;
 	for (auto &w : s->writes)
 		g->store(node_of_token(&a, w.to), 1U << w.cls, node_of_token(&a, w.value),
 			 g->add_flow(call, "stored by " + name));

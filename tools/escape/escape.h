@@ -50,9 +50,13 @@ struct escape_options {
 	bool kernel;		/* code of the kernel, with its small stack */
 	const char *json;
 	unsigned long object_limit, frame_limit;	/* bytes on the stack */
+	const char *plant;	/* tests of the tests: a bug that there is */
 };
 
 extern struct escape_options escape_options;
+
+/* Whether the plugin was told to have this bug. */
+bool escape_plant(const char *bug);
 
 /* --- promises: attributes.cc --- */
 

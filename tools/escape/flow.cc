@@ -20,7 +20,8 @@ bool escape_strict(const function *fn)
 
 static bool is_character(tree type)
 {
-	return TREE_CODE(type) == INTEGER_TYPE && TYPE_PRECISION(type) <= BITS_PER_UNIT;
+	return TREE_CODE(type) == INTEGER_TYPE && TYPE_PRECISION(type) <= BITS_PER_UNIT &&
+	       !escape_plant("bytes");
 }
 
 static unsigned int classes_of_type(tree type)

@@ -140,7 +140,7 @@ void graph::expose(unsigned int object)
 {
 	unsigned int why, c;
 
-	if (objects[object].exposed || object == world)
+	if (objects[object].exposed || object == world || escape_plant("content"))
 		return;
 	objects[object].exposed = true;
 	why = add_flow(NULL, "is in what has escaped");

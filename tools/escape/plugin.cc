@@ -99,6 +99,11 @@ static void start_unit(void *event, void *data)
 		escape_options.frame_limit = escape_options.kernel ? KERNEL_FRAME : USER_FRAME;
 }
 
+bool escape_plant(const char *bug)
+{
+	return escape_options.plant && !strcmp(escape_options.plant, bug);
+}
+
 static bool take_number(const char *text, unsigned long *number)
 {
 	char *end = NULL;
@@ -126,8 +131,15 @@ static bool take_option(const struct plugin_argument *arg)
 		escape_options.scopes = !value;
 		return !value || !strcmp(value, "stack");
 	}
-	if (!strcmp(arg->key, "kernel"))
-		return escape_options.kernel = !value;
+	/* For tests/escape/fuzz.py alone. */
+	if (!strcmp(arg->key, "plant")) {
+		escape_options.plant = value;
+		return value;
+	}
+	if (!strcmp(arg->key, "kernel")) {
+		escape_options.kernel = true;
+		return !value;
+	}
 	if (!strcmp(arg->key, "object"))
 		return take_number(value, &escape_options.object_limit);
 	if (!strcmp(arg->key, "frame"))

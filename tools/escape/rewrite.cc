@@ -190,7 +190,7 @@ static void mend_free(const graph *g, gcall *call, unsigned int arg,
 	bool any = false;
 
 	for (const struct moved &m : moved) {
-		if (!g->has(node, m.object))
+		if (!g->has(node, m.object) || escape_plant("frees"))
 			continue;
 		any = true;
 		value = without(&gsi, value, m.var);
@@ -307,7 +307,7 @@ static void believe_anew()
 	free_dominance_info(CDI_POST_DOMINATORS);
 	mark_virtual_operands_for_renaming(cfun);
 	update_ssa(TODO_update_ssa_only_virtuals);
-	if (optimize)
+	if (optimize && !escape_plant("aliases"))
 		compute_may_aliases();
 	cgraph_edge::rebuild_edges();
 }
