@@ -121,31 +121,31 @@ class Program:
         ways = [
             f'memcpy(&{a}, &{b}, sizeof({a}));',
             f'bytes(&{a}, &{b}, sizeof({a}));',
-            f'for (size_t k = 0; k < 8; k++) ((char *)&{a})[k] = ((char *)&{b})[k];',
-            f'{{ union bits o = {{ .p = {b} }}; {a} = (struct node *)o.u; }}',
-            f'{{ union bits o = {{ .p = {b} }}, n; n.h[0] = o.h[0]; n.h[1] = o.h[1]; {a} = n.p; }}',
-            f'{{ uintptr_t u = (uintptr_t){b}; u ^= 0x5555; u ^= 0x5555; {a} = (struct node *)u; }}',
-            f'{{ unsigned h[2]; memcpy(h, &{b}, 8); '
-            f'{a} = (struct node *)((uintptr_t)h[1] << 32 | h[0]); }}',
-            f'{{ struct pair o = {{ {b}, {self.pointer()} }}, n = o; swap(&n); {a} = n.b; }}',
+            f'for (size_t k_ = 0; k_ < 8; k_++) ((char *)&{a})[k_] = ((char *)&{b})[k_];',
+            f'{{ union bits o_ = {{ .p = {b} }}; {a} = (struct node *)o_.u; }}',
+            f'{{ union bits o_ = {{ .p = {b} }}, n_; n_.h[0] = o_.h[0]; n_.h[1] = o_.h[1]; {a} = n_.p; }}',
+            f'{{ uintptr_t u_ = (uintptr_t){b}; u_ ^= 0x5555; u_ ^= 0x5555; {a} = (struct node *)u_; }}',
+            f'{{ unsigned h_[2]; memcpy(h_, &{b}, 8); '
+            f'{a} = (struct node *)((uintptr_t)h_[1] << 32 | h_[0]); }}',
+            f'{{ struct pair o_ = {{ {b}, {self.pointer()} }}, n_ = o_; swap(&n_); {a} = n_.b; }}',
             f'{a} = both({self.pointer()}, {b}).a;',
             f'put(&{a}, {b});',
             f'__atomic_store_n(&{a}, {b}, __ATOMIC_SEQ_CST);',
             f'{a} = {b}; __asm__ volatile("" : "+r"(x));',
-            f'{{ struct node *z = {b}; __asm__ volatile("" : "+r"(z)); {a} = z; }}',
+            f'{{ struct node *z_ = {b}; __asm__ volatile("" : "+r"(z_)); {a} = z_; }}',
             f'{a} = last_of(2, {self.pointer()}, {b});',
-            f'{{ struct node *volatile z = {b}; {a} = z; }}',
-            f'{{ struct node **z = x & 1 ? &{a} : q; *z = {b}; }}',
-            f'{{ long z = (long){b}; long *m = karena_alloc(heap, 16); m[1] = z; '
-            f'{a} = (struct node *)m[1]; }}',
-            f'{{ void **m = karena_alloc(heap, 32); m[x & 3] = {b}; {a} = m[x & 3]; }}',
+            f'{{ struct node *volatile z_ = {b}; {a} = z_; }}',
+            f'{{ struct node **z_ = x & 1 ? &{a} : q; *z_ = {b}; }}',
+            f'{{ long z_ = (long){b}; long *m_ = karena_alloc(heap, 16); m_[1] = z_; '
+            f'{a} = (struct node *)m_[1]; }}',
+            f'{{ void **m_ = karena_alloc(heap, 32); m_[x & 3] = {b}; {a} = m_[x & 3]; }}',
         ]
         if self.puns:
             ways += [
                 f'*(long *)&{a} = *(long *)&{b};',
                 f'((int *)&{a})[0] = ((int *)&{b})[0]; ((int *)&{a})[1] = ((int *)&{b})[1];',
-                f'{{ short *s = (short *)&{b}, *e = (short *)&{a}; '
-                f'for (int k = 0; k < 4; k++) e[k] = s[k]; }}',
+                f'{{ short *s_ = (short *)&{b}, *e_ = (short *)&{a}; '
+                f'for (int k_ = 0; k_ < 4; k_++) e_[k_] = s_[k_]; }}',
             ]
         return self.any(*ways)
 
