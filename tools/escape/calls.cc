@@ -113,11 +113,25 @@ static void makes_local(graph *g, gcall *call)
 	returns(g, call, node);
 }
 
+/* sqrt() and its like */
+static bool is_arithmetic(const gcall *call)
+{
+	for (unsigned int i = 0; i < gimple_call_num_args(call); i++)
+		if (!SCALAR_FLOAT_TYPE_P(TREE_TYPE(gimple_call_arg(call, i))))
+			return false;
+	return gimple_call_num_args(call);
+}
+
 /* False: nothing is known of it here. */
 static bool library_call(graph *g, gcall *call)
 {
 	if (!gimple_call_builtin_p(call, BUILT_IN_NORMAL))
 		return false;
+	if (is_arithmetic(call)) {
+		for (unsigned int i = 0; i < gimple_call_num_args(call); i++)
+			returns(g, call, argument(g, call, i));
+		return true;
+	}
 	switch (DECL_FUNCTION_CODE(gimple_call_fndecl(call))) {
 	case BUILT_IN_MEMCPY:
 	case BUILT_IN_MEMMOVE:

@@ -143,7 +143,7 @@ void graph::expose(unsigned int object)
 	if (objects[object].exposed || object == world || escape_plant("content"))
 		return;
 	objects[object].exposed = true;
-	why = add_flow(NULL, "is in what has escaped");
+	why = add_flow(NULL, "in what has escaped");
 	for (c = 0; c < NR_CLASSES; c++) {
 		copy(escaped, objects[object].content[c], why);
 		address(objects[object].content[c], world);

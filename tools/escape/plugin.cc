@@ -78,7 +78,7 @@ public:
 
 static bool is_sanitized()
 {
-	return flag_sanitize || flag_sanitize_coverage || profile_flag;
+	return flag_sanitize || flag_sanitize_coverage || profile_arc_flag;
 }
 
 /* What a memory checker would look for is not on the heap any more. */
@@ -87,8 +87,8 @@ static void start_unit(void *event, void *data)
 	(void)event;
 	(void)data;
 	if (escape_options.rewrite && is_sanitized()) {
-		inform(UNKNOWN_LOCATION, "karena-escape moves nothing in a build with sanitizers, "
-		       "coverage or profiling");
+		inform(UNKNOWN_LOCATION,
+		       "karena-escape moves nothing in a build with sanitizers or coverage");
 		escape_options.rewrite = false;
 	}
 	if (ix86_cmodel == CM_KERNEL)

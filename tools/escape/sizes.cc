@@ -8,7 +8,11 @@
 #include "escape.h"
 #include "tree-cfg.h"
 
-#define DEFAULT_ALIGN	16
+/* What the allocators promise. */
+static unsigned long alignment(unsigned long bytes)
+{
+	return escape_options.kernel && bytes % 16 ? 8 : 16;
+}
 
 struct sizes {
 	bool good;
@@ -177,7 +181,6 @@ struct size_info escape_size(const gcall *call)
 	struct size_info info = {};
 	unsigned int arg, bit;
 
-	info.align = DEFAULT_ALIGN;
 	if (escape_is_fixed(fn) ||
 	    lookup_attribute("alloc_align", TYPE_ATTRIBUTES(TREE_TYPE(fn))))
 		return info;
@@ -185,6 +188,7 @@ struct size_info escape_size(const gcall *call)
 		size_by_type(call, fn, &info);
 	else
 		size_by_argument(call, fn, &info);
+	info.align = alignment(info.known ? info.bytes : info.guess);
 	info.pointer_free = escape_noscan_arg(fn, &arg, &bit) && (constant(call, arg) & bit);
 	return info;
 }

@@ -155,7 +155,10 @@ case $command in
 # insmod waits for all tests, uninterruptibly and maybe for long.
 kunit|torture)
 	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
-	with_module "karena_$command" ;;
+	with_module "karena_$command" || exit 1
+	# Built with the compiler plugin, where there is one for the kernel's modules.
+	[ $command = kunit ] || [ ! -e "$KARENA_MODULES/karena_escape.ko" ] ||
+		with_module karena_escape ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
 	user-gc|malloc) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
