@@ -382,8 +382,9 @@ static bool promised_call(graph *g, gcall *call, tree fn)
 	else if (escape_freed_arg(fn) >= 0)
 		frees(g, call, fn);
 	else if (escape_stores(fn, &to, &from))
-		g->store(argument(g, call, to), CLASS_ALL, argument(g, call, from),
-			 g->add_flow(call, "stored"));
+		g->store(argument(g, call, to),
+			 escape_strict(g->fn) ? 1U << CLASS_POINTER : CLASS_ALL,
+			 argument(g, call, from), g->add_flow(call, "stored"));
 	else if (escape_copies(fn, &to, &from))
 		copies_bytes(g, call, to, from);
 	else if (escape_promises(fn))
