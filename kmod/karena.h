@@ -246,6 +246,13 @@ void *karena_new_slow(struct karena_type *type, unsigned long unsound, unsigned 
 		      gfp_t gfp);
 void karena_del_slow(struct karena_type *type, unsigned long addr);
 
+static void *karena_new(struct karena_type *type, unsigned int flags, gfp_t gfp)
+	KARENA_ESCAPE(karena_allocator(1), karena_noescape(1));
+static bool karena_del(struct karena_type *type, const void *object)
+	KARENA_ESCAPE(karena_deallocator(2), karena_noescape(1));
+static void karena_store_word(struct karena_heap *heap, void **slot, const void *value)
+	KARENA_ESCAPE(karena_stores(2, 3));
+
 /**
  * karena_new - allocate an object of a type
  * @type: the type
@@ -259,8 +266,8 @@ void karena_del_slow(struct karena_type *type, unsigned long addr);
  * Context: as karena_alloc().
  * Return: the object, or NULL without memory or at the heap's limit.
  */
-static __always_inline KARENA_ESCAPE(karena_allocator(1), karena_noescape(1)) void *
-karena_new(struct karena_type *type, unsigned int flags, gfp_t gfp)
+static __always_inline void *karena_new(struct karena_type *type, unsigned int flags,
+					gfp_t gfp)
 {
 	unsigned long addr = karena_take_fast(type->cache);
 
@@ -282,8 +289,7 @@ karena_new(struct karena_type *type, unsigned int flags, gfp_t gfp)
  * Context: as karena_free().
  * Return: true if the object was freed or NULL.
  */
-static __always_inline KARENA_ESCAPE(karena_deallocator(2), karena_noescape(1)) bool
-karena_del(struct karena_type *type, const void *object)
+static __always_inline bool karena_del(struct karena_type *type, const void *object)
 {
 	unsigned long addr = (unsigned long)object;
 	struct karena_span *span;
@@ -365,8 +371,8 @@ void karena_store_bulk(struct karena_heap *heap, void **to, void *const *from, s
  *
  * Context: any, inside of a mutator section.
  */
-static __always_inline KARENA_ESCAPE(karena_stores(2, 3)) void
-karena_store_word(struct karena_heap *heap, void **slot, const void *value)
+static __always_inline void karena_store_word(struct karena_heap *heap, void **slot,
+					      const void *value)
 {
 	const struct karena_heap_head *head = (const struct karena_heap_head *)heap;
 

@@ -67,7 +67,7 @@ parallel() {
 		printf 'p%d.o: p%d.c\n\tgcc -O2 %s -c $< -o $@\n' "$i" "$i" \
 			"${plugin[*]} ${include[*]} $arg-json=$work/all.json"
 	done >makefile
-	make -s -j 8 $(printf 'p%d.o ' {1..24}) >out 2>&1 || return 1
+	make -s -j 8 p{1..24}.o >out 2>&1 || return 1
 	python3 - <<-'END' >>out 2>&1
 	import collections, json
 	units = collections.Counter(json.loads(line)["unit"] for line in open("all.json"))

@@ -192,7 +192,9 @@ static bool library_call(graph *g, gcall *call)
 	case BUILT_IN_STACK_RESTORE:
 	case BUILT_IN_PUTS:
 		return true;
-	CASE_BUILT_IN_ALLOCA:
+	case BUILT_IN_ALLOCA:
+	case BUILT_IN_ALLOCA_WITH_ALIGN:
+	case BUILT_IN_ALLOCA_WITH_ALIGN_AND_MAX:
 		makes_local(g, call);
 		return true;
 	case BUILT_IN_PRINTF:

@@ -61,8 +61,7 @@ static const pass_data escape_pass_data = {
 	SIMPLE_IPA_PASS, "karena_escape", OPTGROUP_NONE, TV_NONE, PROP_ssa | PROP_cfg, 0, 0, 0, 0,
 };
 
-class escape_pass : public simple_ipa_opt_pass {
-public:
+struct escape_pass : public simple_ipa_opt_pass {
 	explicit escape_pass(gcc::context *ctxt) : simple_ipa_opt_pass(escape_pass_data, ctxt) {}
 	bool gate(function *) final override { return !seen_error() && !in_lto_p; }
 	unsigned int execute(function *) final override

@@ -210,7 +210,7 @@ static void mend_frees(const graph *g, const std::vector<struct moved> &moved)
 	std::vector<gcall *> calls;
 	basic_block bb;
 
-	FOR_EACH_BB_FN(bb, cfun)
+	FOR_EACH_BB_FN(bb, cfun) {
 		for (auto gsi = gsi_start_bb(bb); !gsi_end_p(gsi); gsi_next(&gsi)) {
 			gcall *call = dyn_cast<gcall *>(gsi_stmt(gsi));
 
@@ -218,13 +218,14 @@ static void mend_frees(const graph *g, const std::vector<struct moved> &moved)
 			    escape_freed_arg(gimple_call_fndecl(call)) >= 0)
 				calls.push_back(call);
 		}
+	}
 	for (gcall *call : calls)
 		mend_free(g, call, escape_freed_arg(gimple_call_fndecl(call)), moved);
 }
 
 /* --- scopes --- */
 
-#define FRAME_BYTES	64	/* of struct karena_frame: tools/lib/frame.c */
+#define FRAME_BYTES	64	/* KARENA_FRAME_SIZE of tools/lib/frame.h */
 
 /* A function that no header declares. */
 static tree external(const char *name, tree type)

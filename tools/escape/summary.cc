@@ -105,12 +105,9 @@ struct summary escape_summary_of(const graph *g)
 	EXECUTE_IF_SET_IN_BITMAP(&g->nodes[g->escaped].has, 0, e, bi)
 		if (token_of(g, e, &token) && token != TOKEN_WORLD)
 			s.leaks[token] = reason(g, e);
+	/* What this function had of its own has escaped. */
 	EXECUTE_IF_SET_IN_BITMAP(&g->nodes[g->result].has, 0, e, bi)
-		if (token_of(g, e, &token))
-			s.results.insert(token);
-		else
-			/* What this function had of its own has escaped. */
-			s.results.insert(TOKEN_WORLD);
+		s.results.insert(token_of(g, e, &token) ? token : TOKEN_WORLD);
 	for (e = 0; e < g->objects.size(); e++)
 		if (g->is_param(e))
 			add_writes(g, e, &s);

@@ -12,26 +12,18 @@
 #include <string.h>
 
 #include "internal.h"
+#include "frame.h"
 
 #define MOST_BYTES	((size_t)256 << 10)	/* of objects, in the scope of a function */
 #define NO_SCOPE	UINT64_MAX
 
-/* A variable of the function, cleared when it begins; tools/escape/rewrite.cc has its size. */
 struct karena_frame {
 	struct karena_scope scope;
 	__u64 serial;		/* of the heap; 0: there has been no object */
 	size_t left;
 	__u64 unused[3];
 };
-KARENA_ASSERT(sizeof(struct karena_frame) == 64);
-
-void *karena_frame_alloc(struct karena_frame *frame, struct karena *heap, size_t size);
-void *karena_frame_alloc_flags(struct karena_frame *frame, struct karena *heap, size_t size,
-			       unsigned int flags);
-void *karena_frame_new(struct karena_frame *frame, struct karena *heap, struct karena_type type);
-void *karena_frame_new_array(struct karena_frame *frame, struct karena *heap,
-			     struct karena_type type, size_t count);
-void karena_frame_close(struct karena_frame *frame);
+KARENA_ASSERT(sizeof(struct karena_frame) == KARENA_FRAME_SIZE);
 
 static void open_frame(struct karena_frame *frame, struct karena *heap)
 {

@@ -7,7 +7,7 @@
 #   guest.sh user PROGRAM...    load the module, run TAP programs
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
-#   guest.sh bench user-gc|malloc   load the module, run the programs: a line for each run
+#   guest.sh bench user-gc|malloc|escape   load the module, run the programs: a line for each run
 #   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh controls           load the module, run user-space tests with bugs in it
@@ -161,7 +161,7 @@ kunit|torture)
 		with_module karena_escape ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
-	user-gc|malloc) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
+	user-gc|malloc|escape) load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;
