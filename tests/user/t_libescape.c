@@ -177,7 +177,8 @@ static void freed_on_stack(void)
 		sum += use_and_free(i);
 	check_eq(sum, SUM);
 	check_eq(karena_stats(heap, &info), 0);
-	check_eq(info.rejects, 0);
+	for (i = 0; i < KARENA_NR_REJECT; i++)
+		check_eq(info.rejects[i], 0);
 	check_eq(info.live_objects, 0);
 }
 

@@ -178,8 +178,9 @@ void escape_hold_inline(void *event, void *data)
 	if (TREE_CODE(fn) != FUNCTION_DECL ||
 	    (!escape_is_allocator(fn) && escape_freed_arg(fn) < 0 && !find(fn, "karena_stores")))
 		return;
-	if (DECL_DECLARED_INLINE_P(fn))
-		held.insert(fn);
+	if (DECL_UNINLINABLE(fn))
+		return;
+	held.insert(fn);
 	DECL_ATTRIBUTES(fn) = remove_attribute("always_inline", DECL_ATTRIBUTES(fn));
 	DECL_DISREGARD_INLINE_LIMITS(fn) = 0;
 	DECL_UNINLINABLE(fn) = 1;
@@ -190,7 +191,7 @@ void escape_release_inline(void)
 {
 	for (tree fn : held) {
 		DECL_UNINLINABLE(fn) = 0;
-		DECL_DISREGARD_INLINE_LIMITS(fn) = 1;
+		DECL_DISREGARD_INLINE_LIMITS(fn) = DECL_DECLARED_INLINE_P(fn);
 	}
 }
 

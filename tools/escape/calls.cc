@@ -6,6 +6,7 @@
  */
 #include "escape.h"
 #include "builtins.h"
+#include "fold-const.h"
 #include "gimple-fold.h"
 #include "internal-fn.h"
 
@@ -396,11 +397,22 @@ static bool promised_call(graph *g, gcall *call, tree fn)
 	return true;
 }
 
+/* What returns an object of a class is told where to make it. */
+static void lose_result(graph *g, gcall *call)
+{
+	tree lhs = gimple_call_lhs(call);
+
+	if (lhs && TREE_CODE(lhs) != SSA_NAME && TREE_ADDRESSABLE(TREE_TYPE(lhs)))
+		g->escape(escape_value(g, build_fold_addr_expr(lhs), call),
+			  g->add_flow(call, "made by a call"));
+}
+
 void escape_call(graph *g, gcall *call)
 {
 	tree fn = gimple_call_fndecl(call);
 	const struct summary *s;
 
+	lose_result(g, call);
 	if (gimple_call_internal_p(call))
 		internal_call(g, call);
 	else if (!fn)

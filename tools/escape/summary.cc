@@ -44,7 +44,8 @@ const struct summary *escape_summary(tree fn)
 	if (!node)
 		return NULL;
 	node = node->function_symbol(&availability);
-	if (availability <= AVAIL_INTERPOSABLE || node->thunk ||
+	/* The body of an external one is for inlining only, and may be another's. */
+	if (availability <= AVAIL_INTERPOSABLE || node->thunk || DECL_EXTERNAL(node->decl) ||
 	    lookup_attribute("noipa", DECL_ATTRIBUTES(node->decl)))
 		return NULL;
 	auto found = entries.find(node);
