@@ -61,6 +61,7 @@ escape_plugin() {
 	stock-*)
 		make -C "$KARENA_TOP/tools/escape" --no-print-directory all >&2 || exit 1
 		local plugin=$KARENA_BUILD/lib/karena_escape.so object=$out/tests/escape/kmod/escape.o
+		[ -e "$plugin" ] || return 0
 		args+=("KARENA_ESCAPE=$plugin")
 		# Kbuild does not know that it depends on it.
 		[ ! "$plugin" -nt "$object" ] || rm -f "$object" "$out/.state" ;;
