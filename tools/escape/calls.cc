@@ -337,11 +337,11 @@ static void allocates(graph *g, gcall *call, tree fn)
 
 	g->memory[call] = object;
 	g->address(node, object);
+	escape_assign(g, gimple_call_lhs(call), node, call, "allocated");
 	for (unsigned int i = 0; i < gimple_call_num_args(call); i++)
 		if (!escape_keeps_nothing(fn, i))
 			g->escape(argument(g, call, i),
 				  g->add_flow(call, "passed to " + escape_name(fn)));
-	returns(g, call, node);
 }
 
 static void frees(graph *g, gcall *call, tree fn)

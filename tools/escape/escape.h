@@ -242,6 +242,9 @@ bool escape_rewrite(graph *g, std::vector<struct site> &sites);
 
 /* --- reports: report.cc --- */
 
+/* Why something flows, in words. */
+std::string escape_text(const struct flow &flow);
+std::string escape_step(const struct flow &flow);
 void escape_report_sites(graph *g, const std::vector<struct site> &sites);
 void escape_report_params(graph *g);
 void escape_report_flush();

@@ -219,19 +219,10 @@ unsigned int escape_value(graph *g, tree value, const gimple *stmt)
 
 /* --- statements --- */
 
-static std::string describe(graph *g, tree lhs)
-{
-	tree base = without_components(lhs);
-
-	if (TREE_CODE(base) == VAR_DECL && DECL_NAME(base) && !is_own(g, base))
-		return std::string("stored in ") + IDENTIFIER_POINTER(DECL_NAME(base));
-	return "stored";
-}
-
 static void store(graph *g, tree lhs, unsigned int value, const gimple *stmt, const char *what)
 {
 	g->store(address_of(g, without_components(lhs), stmt), escape_classes(g, lhs), value,
-		 g->add_flow(stmt, what ? what : describe(g, lhs)));
+		 g->add_flow(stmt, what ? what : "stored"));
 }
 
 void escape_assign(graph *g, tree lhs, unsigned int value, const gimple *stmt, const char *what)
@@ -278,7 +269,7 @@ static void copy_structure(graph *g, tree lhs, tree rhs, const gimple *stmt)
 {
 	unsigned int to = address_of(g, without_components(lhs), stmt);
 	unsigned int from = address_of(g, without_components(rhs), stmt);
-	unsigned int why = g->add_flow(stmt, describe(g, lhs));
+	unsigned int why = g->add_flow(stmt, "stored");
 
 	for (unsigned int c = 0; c < NR_CLASSES; c++) {
 		unsigned int node = g->add_node();

@@ -66,6 +66,52 @@ static void add_line(location_t at, const std::string &what, struct line line)
 		found.first->second = line;
 }
 
+/* What stands on the left of an assignment, about as the source has it. */
+static std::string expression(tree t)
+{
+	tree base;
+
+	switch (TREE_CODE(t)) {
+	case COMPONENT_REF:
+		base = TREE_OPERAND(t, 0);
+		if (!DECL_NAME(TREE_OPERAND(t, 1)))
+			return expression(base);
+		if (TREE_CODE(base) == MEM_REF && TREE_CODE(TREE_OPERAND(base, 0)) == SSA_NAME)
+			return expression(TREE_OPERAND(base, 0)) + "->" +
+			       IDENTIFIER_POINTER(DECL_NAME(TREE_OPERAND(t, 1)));
+		return expression(base) + "." + IDENTIFIER_POINTER(DECL_NAME(TREE_OPERAND(t, 1)));
+	case ARRAY_REF:
+		return expression(TREE_OPERAND(t, 0)) + "[]";
+	case MEM_REF:
+		if (TREE_CODE(TREE_OPERAND(t, 0)) == ADDR_EXPR)
+			return expression(TREE_OPERAND(TREE_OPERAND(t, 0), 0));
+		return "*" + expression(TREE_OPERAND(t, 0));
+	case SSA_NAME:
+		return SSA_NAME_VAR(t) ? expression(SSA_NAME_VAR(t)) : "(...)";
+	default:
+		return DECL_P(t) && DECL_NAME(t) ? IDENTIFIER_POINTER(DECL_NAME(t)) : "(...)";
+	}
+}
+
+std::string escape_text(const struct flow &flow)
+{
+	tree lhs = flow.stmt && (is_gimple_assign(flow.stmt) || is_gimple_call(flow.stmt)) ?
+			   gimple_get_lhs(flow.stmt) : NULL_TREE;
+
+	if (!lhs || (flow.what != "stored" && flow.what != "assigned"))
+		return flow.what;
+	return flow.what + (flow.what == "stored" ? " in " : " to ") + expression(lhs);
+}
+
+/* The same with its line in front. */
+std::string escape_step(const struct flow &flow)
+{
+	std::string line = flow.stmt && gimple_has_location(flow.stmt) ?
+				   std::to_string(gimple_lineno(flow.stmt)) : "?";
+
+	return line + ": " + escape_text(flow);
+}
+
 /* The name of the variable that it is for, if there is one. */
 static std::string variable_of(const gcall *call)
 {
@@ -178,7 +224,7 @@ static void report_param(graph *g, tree parm, unsigned int nr)
 		for (graph::step step : g->trace(g->escaped,
 						 g->params_at(nr, leaks ? 0 : 1 + CLASS_POINTER)))
 			if (step.why)
-				line.flow.insert(line.flow.begin(), g->flows[step.why].what);
+				line.flow.insert(line.flow.begin(), escape_step(g->flows[step.why]));
 	add_line(DECL_SOURCE_LOCATION(parm), name, line);
 }
 

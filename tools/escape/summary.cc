@@ -72,7 +72,7 @@ static std::string reason(const graph *g, unsigned int object)
 {
 	for (graph::step step : g->trace(g->escaped, object))
 		if (step.why)
-			return g->flows[step.why].what;
+			return escape_text(g->flows[step.why]);
 	return "lost";
 }
 

@@ -289,11 +289,6 @@ static void place(const graph *g, struct site *site, struct budget *left)
 
 /* --- reasons --- */
 
-static std::string line_of(const gimple *stmt)
-{
-	return stmt && gimple_has_location(stmt) ? std::to_string(gimple_lineno(stmt)) : "?";
-}
-
 /* The last step is the reason; its line, or that of what led to it. */
 static void explain(const graph *g, struct site *site)
 {
@@ -305,10 +300,10 @@ static void explain(const graph *g, struct site *site)
 		if (!step.why)
 			continue;
 		if (site->why.empty())
-			site->why = flow.what;
+			site->why = escape_text(flow);
 		if (!site->why_line && flow.stmt && gimple_has_location(flow.stmt))
 			site->why_line = gimple_lineno(flow.stmt);
-		site->flow.insert(site->flow.begin(), line_of(flow.stmt) + ": " + flow.what);
+		site->flow.insert(site->flow.begin(), escape_step(flow));
 	}
 }
 
