@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-import generate
+# Nothing is to be left in the sources.
+sys.dont_write_bytecode = True
+import generate  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GCC = os.environ.get('CC', 'gcc')

@@ -9,6 +9,7 @@ what its functions return and what is reachable at its end, but no address.
 import random
 
 HEAD = r'''
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@ static struct karena *heap;
 static struct karena_type node_type, late_type;
 static struct node *g[4];
 static __thread struct node *t;
+static jmp_buf out;
+static int jumps = 3;
 static long fuel = 20000;
 static unsigned long sum;
 static void mix(unsigned long x) { sum = (sum ^ x) * 1099511628211UL + 77; }
@@ -248,6 +251,8 @@ class Program:
             return self.freed()
         if k < 75:
             return f'{self.slot()} = {self.call()}; poison();'
+        if k < 76:
+            return f'if ((x & 31) == {self.r.randrange(32)} && jumps-- > 0) longjmp(out, 1);'
         if k < 77:
             return f'{self.slot()} = *q;'
         if k < 79 and self.functions:
@@ -291,11 +296,11 @@ class Program:
         for number in range(self.r.randrange(3, 8)):
             self.function(number)
         self.text.append(TAIL)
-        calls = ' '.join(f'n = {self.any(*self.functions)}({self.any("n", "m", "0", "g[0]")}, '
+        calls = ' '.join(f'if (!setjmp(out)) n = {self.any(*self.functions)}({self.any("n", "m", "0", "g[0]")}, '
                          f'&{self.any("m", "g[1]")}, {self.any("n", "m", "g[2]")}, {k}, 2); '
                          f'poison(); walk(n, 4);' for k in range(self.r.randrange(6, 16)))
         self.text.append(
-            'int main(void)\n{\n\tstruct node *n = 0, *m = 0;\n'
+            'int main(void)\n{\n\tstatic struct node *n, *m;\n'
             '\tnode_type = KARENA_TYPE(heap, struct node, a, b);\n'
             '\tmemcpy(&late_type, &node_type, sizeof(node_type));\n'
             f'\t{calls}\n\twalk(n, 6); walk(m, 6); walk(t, 6);\n'

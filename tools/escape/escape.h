@@ -146,6 +146,7 @@ public:
 	std::vector<step> trace(unsigned int node, unsigned int object) const;
 
 	function *fn;
+	bool lost;		/* too much work: nothing is known */
 	std::vector<object> objects;
 	std::vector<node> nodes;
 	std::vector<flow> flows;
@@ -161,6 +162,7 @@ private:
 	std::vector<unsigned int> queue;
 	std::unordered_set<unsigned long> edges;
 	std::unordered_map<unsigned long, step> origin;
+	unsigned long work;
 
 	bool add(unsigned int node, unsigned int object, unsigned int from, unsigned int why);
 	void push(unsigned int node);

@@ -11,12 +11,15 @@
  */
 #include "escape.h"
 
+/* Elements that come to nodes; nobody is to wait for the compiler. */
+#define MOST_WORK	(20UL << 20)
+
 static unsigned long key(unsigned int a, unsigned int b)
 {
 	return (unsigned long)a << 32 | b;
 }
 
-graph::graph(function *f) : fn(f)
+graph::graph(function *f) : fn(f), lost(false), work(0)
 {
 	bitmap_obstack_initialize(&obstack);
 	add_node();		/* 0 is none */
@@ -93,6 +96,7 @@ bool graph::add(unsigned int node, unsigned int object, unsigned int from, unsig
 	if (!bitmap_set_bit(&nodes[node].has, object))
 		return false;
 	bitmap_set_bit(&nodes[node].fresh, object);
+	work++;
 	if (objects[object].kind != OBJECT_WORLD)
 		origin[key(node, object)] = { from, why };
 	push(node);
@@ -202,11 +206,12 @@ void graph::process(unsigned int at)
 
 void graph::solve()
 {
-	while (!queue.empty()) {
+	while (!queue.empty() && !lost) {
 		unsigned int at = queue.back();
 
 		queue.pop_back();
 		process(at);
+		lost = work > MOST_WORK;
 	}
 }
 

@@ -16,7 +16,7 @@ struct entry {
 	bool has_sites, needed;
 };
 
-/* More than any that ends needs: nobody is to wait for the compiler. */
+/* More than any that ends needs. */
 #define MOST_ROUNDS	100
 
 static std::map<cgraph_node *, struct entry> entries;
@@ -190,9 +190,9 @@ static bool update(struct entry *e)
 	push_cfun(DECL_STRUCT_FUNCTION(e->node->decl));
 	g = escape_build(cfun);
 	next = escape_summary_of(g);
+	e->lost = g->lost || e->rounds++ > MOST_ROUNDS;
 	delete g;
 	pop_cfun();
-	e->lost = e->rounds++ > MOST_ROUNDS;
 	if (next == e->summary && !e->lost)
 		return false;
 	e->summary = next;

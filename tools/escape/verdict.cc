@@ -329,6 +329,11 @@ std::vector<struct site> escape_judge(graph *g)
 	});
 	for (struct site &site : sites) {
 		site.size = escape_size(site.call);
+		if (g->lost) {
+			site.verdict = VERDICT_ESCAPES;
+			site.why = "the function is too large";
+			continue;
+		}
 		if (g->has(g->escaped, site.object)) {
 			site.verdict = VERDICT_ESCAPES;
 			explain(g, &site);
