@@ -199,12 +199,22 @@ class Program:
                         f'*q = {what};', f'put(q, {what});', f'if (g[1]) g[1]->b = {what};',
                         f'put(&g[0], {what});', f'tie(g[2], {what});')
 
-    def tied(self, a, b):
-        """b becomes what a leads to."""
-        return self.any(f'{a}->a = {b};', f'tie({a}, {b});', f'put(&{a}->a, {b});',
-                        f'karena_store(heap, &{a}->a, {b});', self.copy(f'{a}->a', b),
-                        f'*{a} = (struct node){{ .a = {b}, .v = 3 }};',
-                        f'{{ struct node w = {{ .a = {b} }}; memcpy({a}, &w, sizeof(w)); }}')
+    def tied(self, a, b, f):
+        """b becomes what member f of a leads to."""
+        ways = [f'{a}->{f} = {b};', f'put(&{a}->{f}, {b});',
+                f'karena_store(heap, &{a}->{f}, {b});', self.copy(f'{a}->{f}', b),
+                f'*{a} = (struct node){{ .{f} = {b}, .v = 3 }};',
+                f'{{ struct node w_ = {{ .{f} = {b} }}; memcpy({a}, &w_, sizeof(w_)); }}',
+                f'{{ struct node **w_ = &{a}->{f}; *w_ = {b}; }}',
+                f'((struct node **){a})[x * 0 + {0 if f == "a" else 1}] = {b};',
+                f'{{ long w_ = offsetof(struct node, {f}); '
+                f'*(struct node **)((char *){a} + w_) = {b}; }}',
+                f'{{ struct node **w_ = &{a}->b; w_[{-1 if f == "a" else 0}] = {b}; }}',
+                f'memcpy((char *){a} + offsetof(struct node, {f}), &{b}, 8);',
+                f'{{ struct pair w_ = {{ {a}->a, {a}->b }}; w_.{f} = {b}; memcpy({a}, &w_, 16); }}']
+        if f == 'a':
+            ways.append(f'tie({a}, {b});')
+        return self.any(*ways)
 
     def story(self):
         """Objects that are nobody else's, until one may get away; each has one way only."""
@@ -214,12 +224,15 @@ class Program:
         look = 'v += deep(z, 3) + deep(e, 2); }'
         if k == 0:
             return fresh + self.copy('e', 'z') + self.leak('e') + look
+        f = self.any('a', 'b')
+        read = self.any(f'z->{f}', f'z->{f}', f'*&z->{f}', f'((struct node **)z)[{0 if f == "a" else 1}]')
         if k == 1:
-            return fresh + self.tied('z', 'o') + self.leak('z') + look
+            return fresh + self.tied('z', 'o', f) + self.leak('z') + look
         if k == 2:
-            return fresh + self.tied('z', 'o') + self.leak(self.any('z->a', 'next(z)')) + look
+            return fresh + self.tied('z', 'o', f) + self.leak(read) + look
         if k == 3:
-            return fresh + self.tied('z', 'o') + self.copy('e', 'z->a') + self.any(look, self.leak('e') + look)
+            return fresh + self.tied('z', 'o', f) + self.copy('e', read) + \
+                self.any(look, self.leak('e') + look)
         if k == 4:
             return fresh + 'e = pick(z, o, x);' + self.any('', self.leak('e')) + look
         self.loops += 1

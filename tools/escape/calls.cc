@@ -16,9 +16,14 @@ static unsigned int argument(graph *g, const gcall *call, unsigned int i)
 		       escape_value(g, gimple_call_arg(call, i), call) : 0;
 }
 
+/* Of what a call returns nobody knows which place in an object it is the address of. */
 static void returns(graph *g, gcall *call, unsigned int value)
 {
-	escape_assign(g, gimple_call_lhs(call), value, call, "returned by the call");
+	unsigned int node = g->add_node();
+
+	g->copy(node, value, g->add_flow(call, "given to the call"));
+	g->shift(node);
+	escape_assign(g, gimple_call_lhs(call), node, call, "returned by the call");
 }
 
 static unsigned int world_node(graph *g)
@@ -34,8 +39,8 @@ static unsigned int reach_node(graph *g, unsigned int from, unsigned int why)
 {
 	unsigned int node = g->add_node();
 
-	g->load(node, from, CLASS_ALL, why);
-	g->load(node, node, CLASS_ALL, why);
+	g->load(node, from, whole(), why);
+	g->load(node, node, whole(), why);
 	return node;
 }
 
@@ -45,8 +50,34 @@ static void copies_bytes(graph *g, gcall *call, unsigned int to, unsigned int fr
 {
 	unsigned int why = g->add_flow(call, "copied"), node = g->add_node();
 
-	g->load(node, argument(g, call, from), CLASS_ALL, why);
-	g->store(argument(g, call, to), CLASS_ALL, node, why);
+	g->load(node, argument(g, call, from), bytes(), why);
+	g->store(argument(g, call, to), bytes(), node, why);
+}
+
+static bool is_whole_words(const gcall *call)
+{
+	tree size = gimple_call_num_args(call) > 2 ? gimple_call_arg(call, 2) : NULL_TREE;
+
+	return size && tree_fits_uhwi_p(size) && tree_to_uhwi(size) % CELL_BYTES == 0;
+}
+
+/* What is at the begin of one comes to the begin of the other. */
+static void copies_memory(graph *g, gcall *call)
+{
+	unsigned int why = g->add_flow(call, "copied"), to, from, cell;
+
+	if (!is_whole_words(call)) {
+		copies_bytes(g, call, 0, 1);
+		return;
+	}
+	to = argument(g, call, 0);
+	from = argument(g, call, 1);
+	for (cell = 0; cell < NR_CELLS; cell++) {
+		unsigned int node = g->add_node();
+
+		g->load(node, from, { CLASS_ALL, 1U << cell, false }, why);
+		g->store(to, { CLASS_ALL, 1U << cell, false }, node, why);
+	}
 }
 
 /* Of a format that is known: the conversion of each argument, or nothing. */
@@ -90,17 +121,15 @@ static void prints(graph *g, gcall *call, int to, unsigned int format)
 		if ((int)i != to)
 			g->escape(argument(g, call, i), why);
 	for (i = format + 1; i < gimple_call_num_args(call); i++) {
-		bool text = i - format - 1 < kinds.size() && kinds[i - format - 1] == 's';
-
 		node = argument(g, call, i);
-		if (text) {
-			unsigned int bytes = g->add_node();
+		if (i - format - 1 < kinds.size() && kinds[i - format - 1] == 's') {
+			unsigned int text = g->add_node();
 
-			g->load(bytes, node, CLASS_ALL, why);
-			node = bytes;
+			g->load(text, node, bytes(), why);
+			node = text;
 		}
 		if (to >= 0)
-			g->store(target, CLASS_ALL, node, why);
+			g->store(target, bytes(), node, why);
 		else
 			g->escape(node, why);
 	}
@@ -136,14 +165,17 @@ static bool library_call(graph *g, gcall *call)
 	switch (DECL_FUNCTION_CODE(gimple_call_fndecl(call))) {
 	case BUILT_IN_MEMCPY:
 	case BUILT_IN_MEMMOVE:
+	case BUILT_IN_MEMCPY_CHK:
+	case BUILT_IN_MEMMOVE_CHK:
+		copies_memory(g, call);
+		returns(g, call, argument(g, call, 0));
+		return true;
 	case BUILT_IN_MEMPCPY:
 	case BUILT_IN_STRCPY:
 	case BUILT_IN_STRNCPY:
 	case BUILT_IN_STPCPY:
 	case BUILT_IN_STRCAT:
 	case BUILT_IN_STRNCAT:
-	case BUILT_IN_MEMCPY_CHK:
-	case BUILT_IN_MEMMOVE_CHK:
 	case BUILT_IN_MEMPCPY_CHK:
 	case BUILT_IN_STRCPY_CHK:
 	case BUILT_IN_STRNCPY_CHK:
@@ -155,8 +187,8 @@ static bool library_call(graph *g, gcall *call)
 		return true;
 	case BUILT_IN_MEMSET:
 	case BUILT_IN_MEMSET_CHK:
-		g->store(argument(g, call, 0), CLASS_ALL, argument(g, call, 1),
-			 g->add_flow(call, "stored"));
+		g->store(argument(g, call, 0), is_whole_words(call) ? whole() : bytes(),
+			 argument(g, call, 1), g->add_flow(call, "stored"));
 		returns(g, call, argument(g, call, 0));
 		return true;
 	case BUILT_IN_MEMCHR:
@@ -300,8 +332,8 @@ static unsigned int node_of_token(struct applied *a, unsigned int token)
 	if (!a->reach[param])
 		a->reach[param] = reach_node(a->g, a->args[param], a->why);
 	node = a->g->add_node();
-	a->g->load(node, a->args[param], 1U << (level - 1), a->why);
-	a->g->load(node, a->reach[param], 1U << (level - 1), a->why);
+	a->g->load(node, a->args[param], { 1U << (level - 1), CELLS_ALL, false }, a->why);
+	a->g->load(node, a->reach[param], { 1U << (level - 1), CELLS_ALL, false }, a->why);
 	a->nodes[token] = node;
 	return node;
 }
@@ -323,9 +355,14 @@ static void apply(graph *g, gcall *call, tree fn, const struct summary *s)
 		returns(g, call, node_of_token(&a, token));
 	if (escape_plant("writes"))
 		return;
-	for (auto &w : s->writes)
-		g->store(node_of_token(&a, w.to), 1U << w.cls, node_of_token(&a, w.value),
+	for (auto &w : s->writes) {
+		unsigned int node = g->add_node();
+
+		g->copy(node, node_of_token(&a, w.value), a.why);
+		g->shift(node);
+		g->store(node_of_token(&a, w.to), { 1U << w.cls, CELLS_ALL, true }, node,
 			 g->add_flow(call, "stored by " + name));
+	}
 	lose_arguments(g, call, nr, "passed to " + name + " as one of a variable number");
 }
 
@@ -369,8 +406,8 @@ static void promising_call(graph *g, gcall *call, tree fn)
 			g->escape(node, why);
 			continue;
 		}
-		g->store(node, CLASS_ALL, world_node(g), why);
-		g->store(reach_node(g, node, why), CLASS_ALL, world_node(g), why);
+		g->store(node, bytes(), world_node(g), why);
+		g->store(reach_node(g, node, why), bytes(), world_node(g), why);
 	}
 	returns(g, call, world_node(g));
 }
@@ -386,7 +423,7 @@ static bool promised_call(graph *g, gcall *call, tree fn)
 		frees(g, call, fn);
 	else if (escape_stores(fn, &to, &from))
 		g->store(argument(g, call, to),
-			 escape_strict(g->fn) ? 1U << CLASS_POINTER : CLASS_ALL,
+			 { escape_strict(g->fn) ? 1U << CLASS_POINTER : CLASS_ALL, 1U, false },
 			 argument(g, call, from), g->add_flow(call, "stored"));
 	else if (escape_copies(fn, &to, &from))
 		copies_bytes(g, call, to, from);

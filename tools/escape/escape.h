@@ -14,9 +14,12 @@
  *	plugin.cc	options and the pass
  *
  * An element is what a value may be the address of, or carry bits of: values of all
- * types have elements, so that a pointer is followed through integers and bytes.  What
- * an object holds is kept apart by the class of the access only (enum escape_class), by
- * the rules of C's effective types; with -fno-strict-aliasing not even by that.
+ * types have elements, so that a pointer is followed through integers and bytes.
+ *
+ * What an object holds is kept apart by where it is (cells of 8 bytes, the last of which
+ * is all the rest), as long as all addresses of the object are those of its begin.  With
+ * -fstrict-aliasing, which -O2 has by itself, it is kept apart by the class of the access
+ * as well (enum escape_class), by the rules of C's effective types.
  */
 #ifndef KARENA_ESCAPE_H
 #define KARENA_ESCAPE_H
@@ -87,6 +90,16 @@ std::string escape_name(tree fn);
 enum escape_class { CLASS_POINTER, CLASS_LONG, CLASS_NARROW, NR_CLASSES };
 #define CLASS_ALL	((1U << NR_CLASSES) - 1)
 
+#define CELL_BYTES	8U
+#define NR_CELLS	8U
+#define CELLS_ALL	((1U << NR_CELLS) - 1)
+
+/* Where and as what memory is accessed. */
+struct range {
+	unsigned int classes, cells;
+	bool partial;		/* a store may leave a part of an address as it was */
+};
+
 enum object_kind {
 	OBJECT_WORLD,		/* all that is outside of the function and has no other name */
 	OBJECT_PARAM,		/* what a parameter points to, when it is called */
@@ -100,8 +113,9 @@ struct object {
 	tree decl;		/* of a variable, a parameter */
 	gcall *call;		/* of a site */
 	unsigned int param, cls;
-	unsigned int content[NR_CLASSES];	/* nodes */
+	std::vector<unsigned int> content;	/* nodes, by cell and class */
 	bool exposed;
+	bool merged;		/* there are addresses of other places than its begin */
 };
 
 /* Why something flows: a statement, and in a few words what it does. */
@@ -114,11 +128,13 @@ struct node {
 	bitmap_head has, fresh;
 	std::vector<std::pair<unsigned int, unsigned int>> to;	/* node, flow */
 	struct access {
-		unsigned int classes, other, flow;
+		struct range range;
+		unsigned int other, flow;
 	};
 	std::vector<access> loads, stores;	/* through the addresses in it */
 	bool outer;		/* memory that outlives the function */
 	bool freed;		/* is given to a deallocator */
+	bool shifted;		/* addresses in it may be of any place in an object */
 	bool queued;
 };
 
@@ -132,8 +148,9 @@ public:
 	unsigned int add_flow(const gimple *stmt, const std::string &what);
 	void address(unsigned int to, unsigned int object);
 	void copy(unsigned int to, unsigned int from, unsigned int why);
-	void load(unsigned int to, unsigned int addr, unsigned int classes, unsigned int why);
-	void store(unsigned int addr, unsigned int classes, unsigned int from, unsigned int why);
+	void load(unsigned int to, unsigned int addr, struct range range, unsigned int why);
+	void store(unsigned int addr, struct range range, unsigned int from, unsigned int why);
+	void shift(unsigned int node);
 	void escape(unsigned int from, unsigned int why) { copy(escaped, from, why); }
 	void solve();
 
@@ -168,6 +185,8 @@ private:
 	void push(unsigned int node);
 	void process(unsigned int node);
 	void reached(unsigned int node, unsigned int object);
+	void merge(unsigned int object);
+	std::vector<unsigned int> contents(unsigned int object, struct range range) const;
 	void expose(unsigned int object);
 };
 
@@ -209,7 +228,17 @@ graph *escape_build(function *fn);
 unsigned int escape_value(graph *g, tree value, const gimple *stmt);
 /* Whether two accesses of unlike classes are of unlike memory. */
 bool escape_strict(const function *fn);
-unsigned int escape_classes(const graph *g, tree ref);
+struct range escape_range(const graph *g, tree ref);
+/* All of an object; some number of bytes of it, by copying. */
+static inline struct range whole()
+{
+	return { CLASS_ALL, CELLS_ALL, false };
+}
+
+static inline struct range bytes()
+{
+	return { CLASS_ALL, CELLS_ALL, true };
+}
 void escape_assign(graph *g, tree lhs, unsigned int value, const gimple *stmt, const char *what);
 void escape_call(graph *g, gcall *call);
 /* NULL: nothing is known of it. */

@@ -10,12 +10,10 @@
 #include "options.h"
 #include "opts.h"
 
-/* C's effective types hold unless the program says that it breaks them. */
+/* The rules of C's effective types count where they do for GCC. */
 bool escape_strict(const function *fn)
 {
-	if (opt_for_fn(fn->decl, flag_strict_aliasing))
-		return true;
-	return opt_for_fn(fn->decl, optimize) < 2 && !global_options_set.x_flag_strict_aliasing;
+	return opt_for_fn(fn->decl, flag_strict_aliasing);
 }
 
 static bool is_character(tree type)
@@ -40,7 +38,7 @@ static unsigned int classes_of_type(tree type)
 }
 
 /* By which types memory is accessed; all of them for bytes, unions and copies. */
-unsigned int escape_classes(const graph *g, tree ref)
+static unsigned int classes_of(const graph *g, tree ref)
 {
 	tree type = TREE_TYPE(ref), base = ref;
 
@@ -69,12 +67,58 @@ unsigned int escape_classes(const graph *g, tree ref)
 	return classes_of_type(type);
 }
 
+/*
+ * Where an access begins and ends, in bytes from its base; @exact: that is all that it
+ * accesses, not what it may be somewhere in.  False: it is not known.
+ */
+static bool extent(tree ref, HOST_WIDE_INT *begin, HOST_WIDE_INT *end, bool *exact)
+{
+	poly_int64 at, size, most;
+	tree base;
+	bool reverse;
+
+	base = get_ref_base_and_extent(ref, &at, &size, &most, &reverse);
+	if (base && TREE_CODE(base) == MEM_REF) {
+		poly_offset_int more = mem_ref_offset(base) << LOG2_BITS_PER_UNIT;
+		poly_int64 bits;
+
+		if (!more.to_shwi(&bits))
+			return false;
+		at += bits;
+	} else if (!base || !DECL_P(base)) {
+		return false;
+	}
+	if (!known_size_p(most) || !at.is_constant(begin) || !most.is_constant(end) ||
+	    *begin < 0 || *end <= 0)
+		return false;
+	*exact = known_eq(size, most);
+	*end = (*begin + *end + BITS_PER_UNIT - 1) / BITS_PER_UNIT;
+	*begin /= BITS_PER_UNIT;
+	return true;
+}
+
+struct range escape_range(const graph *g, tree ref)
+{
+	struct range range = { classes_of(g, ref), CELLS_ALL, true };
+	HOST_WIDE_INT begin, end;
+	unsigned int first, last;
+	bool exact;
+
+	if (TREE_CODE(ref) == WITH_SIZE_EXPR || !extent(ref, &begin, &end, &exact))
+		return range;
+	range.partial = !exact || (begin | end) % CELL_BYTES;
+	first = MIN(begin / CELL_BYTES, NR_CELLS - 1);
+	last = MIN((end - 1) / CELL_BYTES, NR_CELLS - 1);
+	range.cells = CELLS_ALL >> (NR_CELLS - 1 - last) & ~0U << first;
+	return range;
+}
+
 /* --- objects --- */
 
 static unsigned int variable(graph *g, tree decl)
 {
 	auto found = g->decls.find(decl);
-	unsigned int object, c;
+	unsigned int object;
 
 	if (found != g->decls.end())
 		return found->second;
@@ -83,8 +127,8 @@ static unsigned int variable(graph *g, tree decl)
 	if (TREE_CODE(decl) == RESULT_DECL) {
 		unsigned int why = g->add_flow(NULL, "returned");
 
-		for (c = 0; c < NR_CLASSES; c++)
-			g->copy(g->result, g->objects[object].content[c], why);
+		for (unsigned int content : g->objects[object].content)
+			g->copy(g->result, content, why);
 	}
 	return object;
 }
@@ -127,6 +171,7 @@ static unsigned int join(graph *g, tree one, tree other, tree third, const gimpl
 	for (tree part : { one, other, third })
 		if (part)
 			g->copy(node, escape_value(g, part, stmt), why);
+	g->shift(node);
 	return node;
 }
 
@@ -168,7 +213,7 @@ static unsigned int load(graph *g, tree ref, const gimple *stmt)
 	if (CONSTANT_CLASS_P(base))
 		return 0;
 	node = g->add_node();
-	g->load(node, address_of(g, base, stmt), escape_classes(g, ref), g->add_flow(stmt, "loaded"));
+	g->load(node, address_of(g, base, stmt), escape_range(g, ref), g->add_flow(stmt, "loaded"));
 	return node;
 }
 
@@ -186,6 +231,27 @@ static unsigned int elements(graph *g, tree ctor, const gimple *stmt)
 			node = g->add_node();
 		g->copy(node, part, why);
 	}
+	g->shift(node);
+	return node;
+}
+
+/* &ref */
+static unsigned int reference(graph *g, tree ref, const gimple *stmt)
+{
+	tree base = without_components(ref);
+	HOST_WIDE_INT begin, end;
+	unsigned int node, from;
+	bool exact;
+
+	if (TREE_CODE(base) == STRING_CST || TREE_CODE(base) == LABEL_DECL)
+		return node_of_object(g, g->world);
+	from = address_of(g, base, stmt);
+	if (TREE_CODE(base) != TARGET_MEM_REF && extent(ref, &begin, &end, &exact) &&
+	    exact && !begin)
+		return from;
+	node = g->add_node();
+	g->copy(node, from, g->add_flow(stmt, "address"));
+	g->shift(node);
 	return node;
 }
 
@@ -196,13 +262,8 @@ unsigned int escape_value(graph *g, tree value, const gimple *stmt)
 	switch (TREE_CODE(value)) {
 	case SSA_NAME:
 		return virtual_operand_p(value) ? 0 : ssa_node(g, value);
-	case ADDR_EXPR: {
-		tree base = without_components(TREE_OPERAND(value, 0));
-
-		if (TREE_CODE(base) == STRING_CST || TREE_CODE(base) == LABEL_DECL)
-			return node_of_object(g, g->world);
-		return address_of(g, base, stmt);
-	}
+	case ADDR_EXPR:
+		return reference(g, TREE_OPERAND(value, 0), stmt);
 	case INTEGER_CST:
 		/* The address of something, which the program knows. */
 		if (POINTER_TYPE_P(TREE_TYPE(value)) && !integer_zerop(value))
@@ -221,7 +282,7 @@ unsigned int escape_value(graph *g, tree value, const gimple *stmt)
 
 static void store(graph *g, tree lhs, unsigned int value, const gimple *stmt, const char *what)
 {
-	g->store(address_of(g, without_components(lhs), stmt), escape_classes(g, lhs), value,
+	g->store(address_of(g, without_components(lhs), stmt), escape_range(g, lhs), value,
 		 g->add_flow(stmt, what ? what : "stored"));
 }
 
@@ -229,7 +290,7 @@ void escape_assign(graph *g, tree lhs, unsigned int value, const gimple *stmt, c
 {
 	tree base;
 
-	if (!lhs || !value)
+	if (!lhs)
 		return;
 	base = without_components(lhs);
 	if (TREE_CODE(base) == SSA_NAME)
@@ -265,18 +326,43 @@ static bool copies_structure(const graph *g, tree lhs, tree rhs)
 	return true;
 }
 
+static void copy_range(graph *g, unsigned int to, struct range w, unsigned int from,
+		       struct range r, unsigned int why)
+{
+	unsigned int node = g->add_node();
+
+	g->load(node, from, r, why);
+	g->store(to, w, node, why);
+}
+
 static void copy_structure(graph *g, tree lhs, tree rhs, const gimple *stmt)
 {
 	unsigned int to = address_of(g, without_components(lhs), stmt);
 	unsigned int from = address_of(g, without_components(rhs), stmt);
 	unsigned int why = g->add_flow(stmt, "stored");
 
-	for (unsigned int c = 0; c < NR_CLASSES; c++) {
-		unsigned int node = g->add_node();
+	struct range r = escape_range(g, rhs), w = escape_range(g, lhs);
 
-		g->load(node, from, 1U << c, why);
-		g->store(to, 1U << c, node, why);
+	for (unsigned int c = 0; c < NR_CLASSES; c++) {
+		if (r.cells != w.cells || r.partial || w.partial) {
+			copy_range(g, to, { 1U << c, w.cells, true }, from,
+				   { 1U << c, r.cells, true }, why);
+			continue;
+		}
+		for (unsigned int cell = 0; cell < NR_CELLS; cell++)
+			if (r.cells & 1U << cell)
+				copy_range(g, to, { 1U << c, 1U << cell, false }, from,
+					   { 1U << c, 1U << cell, false }, why);
 	}
+}
+
+/* What leaves an address as it is; all other operations may make another one of it. */
+static bool is_copy(const gassign *stmt)
+{
+	enum tree_code code = gimple_assign_rhs_code(stmt);
+
+	return gimple_assign_single_p(stmt) || CONVERT_EXPR_CODE_P(code) || code == COND_EXPR ||
+	       (code == POINTER_PLUS_EXPR && integer_zerop(gimple_assign_rhs2(stmt)));
 }
 
 static bool is_test(enum tree_code code)
@@ -297,6 +383,8 @@ static void assign(graph *g, gassign *stmt)
 		copy_structure(g, lhs, rhs, stmt);
 		return;
 	}
+	if (!is_copy(stmt) && TREE_CODE(lhs) == SSA_NAME)
+		g->shift(ssa_node(g, lhs));
 	for (unsigned int i = 1; i < gimple_num_ops(stmt); i++)
 		/* What a condition is decided by goes nowhere. */
 		if (i > 1 || code != COND_EXPR)
@@ -408,8 +496,9 @@ static void parameters(graph *g)
 			g->address(ssa_node(g, name), first);
 		if (is_gimple_reg(parm))
 			continue;
-		for (c = 0; c < NR_CLASSES; c++)
-			g->address(g->objects[variable(g, parm)].content[c], first);
+		for (unsigned int content : std::vector<unsigned int>(
+			     g->objects[variable(g, parm)].content))
+			g->address(content, first);
 	}
 }
 

@@ -8,6 +8,10 @@
  * anything from then on.  Memory that outlives the function (what parameters lead to) is
  * "outer": what parameters lead to may be stored there and is told in the summary, but a
  * variable or an allocation of this function that gets there has escaped.
+ *
+ * Whatever may be the address of another place than an object's begin goes through a node
+ * that is "shifted": all arithmetic, parts of addresses that are stored, what calls return.
+ * The cells of its object are one from then on.
  */
 #include "escape.h"
 
@@ -28,9 +32,9 @@ graph::graph(function *f) : fn(f), lost(false), work(0)
 	result = add_node();
 	nodes[result].outer = true;
 	world = add_object(OBJECT_WORLD, NULL_TREE, NULL);
-	for (unsigned int c = 0; c < NR_CLASSES; c++) {
-		address(objects[world].content[c], world);
-		copy(escaped, objects[world].content[c], 0);
+	for (unsigned int content : objects[world].content) {
+		address(content, world);
+		copy(escaped, content, 0);
 	}
 }
 
@@ -49,14 +53,15 @@ unsigned int graph::add_node()
 
 unsigned int graph::add_object(enum object_kind kind, tree decl, gcall *call)
 {
+	unsigned int cells = kind == OBJECT_LOCAL || kind == OBJECT_SITE ? NR_CELLS : 1, i;
 	struct object o = {};
 
 	o.kind = kind;
 	o.decl = decl;
 	o.call = call;
-	for (unsigned int c = 0; c < NR_CLASSES; c++) {
-		o.content[c] = add_node();
-		nodes[o.content[c]].outer = kind == OBJECT_PARAM || kind == OBJECT_REACH;
+	for (i = 0; i < cells * NR_CLASSES; i++) {
+		o.content.push_back(add_node());
+		nodes[o.content[i]].outer = kind == OBJECT_PARAM || kind == OBJECT_REACH;
 	}
 	objects.push_back(o);
 	return objects.size() - 1;
@@ -121,36 +126,82 @@ void graph::copy(unsigned int to, unsigned int from, unsigned int why)
 		add(to, object, from, why);
 }
 
-void graph::load(unsigned int to, unsigned int addr, unsigned int classes, unsigned int why)
+void graph::load(unsigned int to, unsigned int addr, struct range range, unsigned int why)
 {
 	if (!to || !addr)
 		return;
-	nodes[addr].loads.push_back({ classes, to, why });
+	nodes[addr].loads.push_back({ range, to, why });
 	bitmap_ior_into(&nodes[addr].fresh, &nodes[addr].has);
 	push(addr);
 }
 
-void graph::store(unsigned int addr, unsigned int classes, unsigned int from, unsigned int why)
+/* Also of nothing: it may be a part of an address that is overwritten. */
+void graph::store(unsigned int addr, struct range range, unsigned int from, unsigned int why)
 {
-	if (!from || !addr)
+	if (!addr || (!from && !range.partial))
 		return;
-	nodes[addr].stores.push_back({ classes, from, why });
+	nodes[addr].stores.push_back({ range, from, why });
 	bitmap_ior_into(&nodes[addr].fresh, &nodes[addr].has);
 	push(addr);
+}
+
+/* There are addresses that are not those of its begin: all may be anywhere in it. */
+void graph::merge(unsigned int object)
+{
+	std::vector<unsigned int> content = objects[object].content;
+	unsigned int i, why;
+
+	if (objects[object].merged || escape_plant("cells"))
+		return;
+	objects[object].merged = true;
+	why = add_flow(NULL, "in the same object");
+	for (i = NR_CLASSES; i < content.size(); i++) {
+		copy(content[i % NR_CLASSES], content[i], why);
+		copy(content[i], content[i % NR_CLASSES], why);
+	}
+}
+
+/* What gets there may be the address of any place in its object. */
+void graph::shift(unsigned int node)
+{
+	bitmap_iterator bi;
+	unsigned int object;
+
+	if (!node || nodes[node].shifted)
+		return;
+	nodes[node].shifted = true;
+	/* It is looked at anew, as an element that has come. */
+	EXECUTE_IF_SET_IN_BITMAP(&nodes[node].has, 0, object, bi)
+		bitmap_set_bit(&nodes[node].fresh, object);
+	push(node);
+}
+
+std::vector<unsigned int> graph::contents(unsigned int object, struct range range) const
+{
+	const std::vector<unsigned int> &content = objects[object].content;
+	std::vector<unsigned int> nodes;
+	unsigned int cell, c;
+
+	for (cell = 0; cell * NR_CLASSES < content.size(); cell++)
+		for (c = 0; c < NR_CLASSES; c++)
+			if ((range.classes & 1U << c) &&
+			    (content.size() == NR_CLASSES || (range.cells & 1U << cell)))
+				nodes.push_back(content[cell * NR_CLASSES + c]);
+	return nodes;
 }
 
 /* From now on anyone may read and write it. */
 void graph::expose(unsigned int object)
 {
-	unsigned int why, c;
+	unsigned int why;
 
 	if (objects[object].exposed || object == world || escape_plant("content"))
 		return;
 	objects[object].exposed = true;
 	why = add_flow(NULL, "in what has escaped");
-	for (c = 0; c < NR_CLASSES; c++) {
-		copy(escaped, objects[object].content[c], why);
-		address(objects[object].content[c], world);
+	for (unsigned int content : std::vector<unsigned int>(objects[object].content)) {
+		copy(escaped, content, why);
+		address(content, world);
 	}
 }
 
@@ -162,6 +213,8 @@ void graph::reached(unsigned int node, unsigned int object)
 
 	if (node == escaped)
 		expose(object);
+	if (nodes[node].shifted)
+		merge(object);
 	if (nodes[node].outer && own)
 		add(escaped, object, came.from, came.why);
 	if (nodes[node].freed && is_param(object))
@@ -184,16 +237,17 @@ void graph::process(unsigned int at)
 		for (size_t i = 0; i < nodes[at].loads.size(); i++) {
 			node::access a = nodes[at].loads[i];
 
-			for (unsigned int c = 0; c < NR_CLASSES; c++)
-				if (a.classes & 1U << c)
-					copy(a.other, objects[e].content[c], a.flow);
+			for (unsigned int content : contents(e, a.range))
+				copy(a.other, content, a.flow);
 		}
 		for (size_t i = 0; i < nodes[at].stores.size(); i++) {
 			node::access a = nodes[at].stores[i];
 
-			for (unsigned int c = 0; c < NR_CLASSES; c++)
-				if (a.classes & 1U << c)
-					copy(objects[e].content[c], a.other, a.flow);
+			for (unsigned int content : contents(e, a.range)) {
+				copy(content, a.other, a.flow);
+				if (a.range.partial)
+					shift(content);
+			}
 		}
 	}
 	for (size_t i = 0; i < nodes[at].to.size(); i++) {

@@ -97,6 +97,31 @@ static void add_writes(const graph *g, unsigned int object, struct summary *s)
 	}
 }
 
+/*
+ * What a parameter leads to may change places in its own memory, which is no news of what
+ * the memory holds, but is of where.
+ */
+static void add_moves(const graph *g, const struct node *node, struct summary *s)
+{
+	unsigned int to, value, c, e, v;
+	bitmap_iterator bi, bj;
+
+	for (const struct node::access &a : node->stores) {
+		EXECUTE_IF_SET_IN_BITMAP(&node->has, 0, e, bi) {
+			if (!g->is_param(e) || !token_of(g, e, &to))
+				continue;
+			EXECUTE_IF_SET_IN_BITMAP(&g->nodes[a.other].has, 0, v, bj) {
+				if (g->objects[v].kind != OBJECT_REACH || !token_of(g, v, &value) ||
+				    g->objects[v].param != g->objects[e].param)
+					continue;
+				for (c = 0; c < NR_CLASSES; c++)
+					if (a.range.classes & 1U << c)
+						s->writes.insert({ to, c, value });
+			}
+		}
+	}
+}
+
 struct summary escape_summary_of(const graph *g)
 {
 	struct summary s;
@@ -112,6 +137,8 @@ struct summary escape_summary_of(const graph *g)
 	for (e = 0; e < g->objects.size(); e++)
 		if (g->is_param(e))
 			add_writes(g, e, &s);
+	for (const struct node &node : g->nodes)
+		add_moves(g, &node, &s);
 	return s;
 }
 
