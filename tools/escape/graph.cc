@@ -51,9 +51,19 @@ unsigned int graph::add_node()
 	return nodes.size() - 1;
 }
 
+/* Of variables those only that are more than one word. */
+static bool has_cells(enum object_kind kind, tree decl)
+{
+	if (kind == OBJECT_SITE)
+		return true;
+	return kind == OBJECT_LOCAL && decl && AGGREGATE_TYPE_P(TREE_TYPE(decl)) &&
+	       tree_fits_uhwi_p(TYPE_SIZE_UNIT(TREE_TYPE(decl))) &&
+	       tree_to_uhwi(TYPE_SIZE_UNIT(TREE_TYPE(decl))) > CELL_BYTES;
+}
+
 unsigned int graph::add_object(enum object_kind kind, tree decl, gcall *call)
 {
-	unsigned int cells = kind == OBJECT_LOCAL || kind == OBJECT_SITE ? NR_CELLS : 1, i;
+	unsigned int cells = has_cells(kind, decl) ? NR_CELLS : 1, i;
 	struct object o = {};
 
 	o.kind = kind;
@@ -102,7 +112,7 @@ bool graph::add(unsigned int node, unsigned int object, unsigned int from, unsig
 		return false;
 	bitmap_set_bit(&nodes[node].fresh, object);
 	work++;
-	if (objects[object].kind != OBJECT_WORLD)
+	if (objects[object].kind == OBJECT_SITE || is_param(object))
 		origin[key(node, object)] = { from, why };
 	push(node);
 	return true;

@@ -76,14 +76,20 @@ static std::string reason(const graph *g, unsigned int object)
 	return "lost";
 }
 
+/* What is in memory that leaks is unknown to callers anyway. */
+static bool is_written(const graph *g, unsigned int object, const struct summary *s,
+		       unsigned int *token)
+{
+	return g->is_param(object) && token_of(g, object, token) && !s->leaks.count(*token);
+}
+
 static void add_writes(const graph *g, unsigned int object, struct summary *s)
 {
 	const struct object &o = g->objects[object];
 	unsigned int to, value, c, e;
 	bitmap_iterator bi;
 
-	/* Those of all classes are the same memory. */
-	if (!token_of(g, object, &to))
+	if (!is_written(g, object, s, &to))
 		return;
 	for (c = 0; c < NR_CLASSES; c++) {
 		EXECUTE_IF_SET_IN_BITMAP(&g->nodes[o.content[c]].has, 0, e, bi) {
@@ -106,9 +112,11 @@ static void add_moves(const graph *g, const struct node *node, struct summary *s
 	unsigned int to, value, c, e, v;
 	bitmap_iterator bi, bj;
 
+	if (escape_plant("moves"))
+		return;
 	for (const struct node::access &a : node->stores) {
 		EXECUTE_IF_SET_IN_BITMAP(&node->has, 0, e, bi) {
-			if (!g->is_param(e) || !token_of(g, e, &to))
+			if (!is_written(g, e, s, &to))
 				continue;
 			EXECUTE_IF_SET_IN_BITMAP(&g->nodes[a.other].has, 0, v, bj) {
 				if (g->objects[v].kind != OBJECT_REACH || !token_of(g, v, &value) ||
@@ -135,8 +143,7 @@ struct summary escape_summary_of(const graph *g)
 	EXECUTE_IF_SET_IN_BITMAP(&g->nodes[g->result].has, 0, e, bi)
 		s.results.insert(token_of(g, e, &token) ? token : TOKEN_WORLD);
 	for (e = 0; e < g->objects.size(); e++)
-		if (g->is_param(e))
-			add_writes(g, e, &s);
+		add_writes(g, e, &s);
 	for (const struct node &node : g->nodes)
 		add_moves(g, &node, &s);
 	return s;

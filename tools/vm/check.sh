@@ -177,7 +177,7 @@ escape_fuzz() {
 
 escape_planted() {
 	local bug rc=0
-	for bug in loops writes content bytes cells frees aliases; do
+	for bug in loops writes content bytes cells moves frees aliases; do
 		"$KARENA_TOP/tests/escape/fuzz.py" --plant $bug --count 60 --seed "$KARENA_SEED" \
 			"$KARENA_BUILD" || rc=1
 	done

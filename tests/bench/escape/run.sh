@@ -12,7 +12,7 @@
 set -u
 
 runs=${KARENA_RUNS:-7}
-declare -A rounds=([bodies]=20000 [lines]=5000)
+declare -A rounds=([bodies]=200000 [lines]=50000)
 
 if [ "${1:-}" = count ]; then
 	counts=$(mktemp)
