@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <karena.h>
@@ -315,6 +316,63 @@ static void forked_inside(void)
 	check_eq(fork_inside(), 0);
 }
 
+/* --- another stack --- */
+
+static ucontext_t here, there;
+static long sums[2];
+
+/* The other one begins and ends in the middle of it. */
+static ALONE long list_with_switch(ucontext_t *from, ucontext_t *to)
+{
+	struct node *list = NULL, *node;
+	int i;
+
+	for (i = 0; i < LENGTH; i++) {
+		node = karena_alloc(heap, sizeof(*node));
+		if (!node)
+			return -1;
+		node->number = i;
+		node->next = list;
+		list = node;
+		if (i % 100 == 50)
+			swapcontext(from, to);
+	}
+	return sum_of(list);
+}
+
+static void run_there(void)
+{
+	sums[1] = list_with_switch(&there, &here);
+}
+
+/* In a heap that is not collected: nobody looks at that stack. */
+static void coroutine(void)
+{
+	static char stack[65536];
+	int i;
+
+	if (!check(!getcontext(&there)))
+		return;
+	there.uc_stack.ss_sp = stack;
+	there.uc_stack.ss_size = sizeof(stack);
+	there.uc_link = &here;
+	makecontext(&there, run_there, 0);
+	sums[0] = list_with_switch(&here, &there);
+	for (i = 0; i < 3 && !sums[1]; i++)
+		swapcontext(&here, &there);
+	check_eq(sums[0], SUM);
+	check_eq(sums[1], SUM);
+}
+
+static void do_coroutine(void)
+{
+	heap = karena_open(NULL);
+	if (!check(heap))
+		return;
+	coroutine();
+	karena_close(heap);
+}
+
 static void in_heap_of_its_own(void (*run)(void))
 {
 	heap = open_collected();
@@ -345,6 +403,7 @@ static const struct tap_case cases[] = {
 	{ "more than a scope may have", do_beyond_limit },
 	{ "the heap is closed in a function with a scope", do_heap_closed_inside },
 	{ "fork() in a function with a scope", do_forked_inside },
+	{ "functions with scopes on two stacks", do_coroutine },
 };
 
 int main(void)

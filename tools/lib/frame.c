@@ -4,10 +4,13 @@
  * outlive a function comes from a scope of that function, up to a limit, as a function may
  * be one that takes its time to return.  Calls are made by the compiler; no header has them.
  *
- * The scope begins with the first object.  The heap may be closed when the function
+ * Scopes are for the thread's own stack only, on which functions end in the reverse order
+ * of their beginning: on that of a coroutine, or of a handler of signals, all comes from the
+ * heap.  The scope begins with the first object.  The heap may be closed when the function
  * returns: its number tells whether this thread still has anything of it.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -25,15 +28,41 @@ struct karena_frame {
 };
 KARENA_ASSERT(sizeof(struct karena_frame) == KARENA_FRAME_SIZE);
 
+/* Of this thread; both 0 until they are asked for, both 1 if they are not to be had. */
+static __thread uintptr_t stack_begin, stack_end;
+
+static void find_stack(void)
+{
+	pthread_attr_t attr;
+	size_t size;
+	void *begin;
+
+	stack_begin = 1;
+	stack_end = 1;
+	if (pthread_getattr_np(pthread_self(), &attr))
+		return;
+	if (!pthread_attr_getstack(&attr, &begin, &size)) {
+		stack_begin = (uintptr_t)begin;
+		stack_end = stack_begin + size;
+	}
+	pthread_attr_destroy(&attr);
+}
+
+static int is_on_stack(const struct karena_frame *frame)
+{
+	if (!stack_end)
+		find_stack();
+	return (uintptr_t)frame - stack_begin < stack_end - stack_begin;
+}
+
 static void open_frame(struct karena_frame *frame, struct karena *heap)
 {
 	int saved = errno;
 
-	frame->serial = heap->fast.serial;
-	frame->left = MOST_BYTES;
-	if (!karena_scope_open(&frame->scope, heap, KARENA_SCOPE_LOCAL))
-		return;
 	frame->serial = NO_SCOPE;
+	frame->left = MOST_BYTES;
+	if (is_on_stack(frame) && !karena_scope_open(&frame->scope, heap, KARENA_SCOPE_LOCAL))
+		frame->serial = heap->fast.serial;
 	errno = saved;
 }
 
