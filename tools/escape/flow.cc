@@ -91,7 +91,7 @@ static bool extent(tree ref, HOST_WIDE_INT *begin, HOST_WIDE_INT *end, bool *exa
 	if (!known_size_p(most) || !at.is_constant(begin) || !most.is_constant(end) ||
 	    *begin < 0 || *end <= 0)
 		return false;
-	*exact = known_eq(size, most);
+	*exact = known_eq(size, most) && !((*begin | *end) % BITS_PER_UNIT);
 	*end = (*begin + *end + BITS_PER_UNIT - 1) / BITS_PER_UNIT;
 	*begin /= BITS_PER_UNIT;
 	return true;
