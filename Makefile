@@ -26,7 +26,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 # Folders of user programs, in the order in which they need each other.
-TOOLS	:= $(foreach d,lib malloc karenactl demo,$(if $(wildcard $(TOP)/tools/$d/Makefile),tools/$d))
+TOOLS	:= $(foreach d,lib escape malloc karenactl demo,$(if $(wildcard $(TOP)/tools/$d/Makefile),tools/$d))
 TESTS	:= $(patsubst %/Makefile,%,$(wildcard tests/user/Makefile))
 # Those that are linked with the library.
 TESTS_LIB := $(if $(wildcard tests/user/t_lib.c),lib)
@@ -76,6 +76,11 @@ bench:
 	@$(VM)/deps.sh bench
 	@$(VM)/bench.sh $(ONLY)
 
+# Verdicts on the library's examples; LEVEL=2 shows how things flow.
+escape-report: deps
+	@$(MAKE) -C tools/escape all
+	@$(MAKE) -C tools/lib escape-report 2>&1
+
 lint: deps
 	@$(VM)/lint.sh
 
@@ -92,6 +97,7 @@ help:
 #: On this machine:
 #:   make                 the module for the running kernel, library and tools
 #:   make load, unload    insmod and rmmod (with sudo)
+#:   make escape-report   which allocations of the examples escape, and why; LEVEL=2
 #:   make install         module, library, tools, manual pages; DESTDIR=, PREFIX=
 #:   make uninstall       takes them away again
 #:
@@ -102,12 +108,11 @@ help:
 #:   make check           all tests; SEED=N repeats a run's random choices
 #:   make check-quick     the most telling ones in under a minute
 #:   make check-long      all, with many more rounds
-#:   make bench           the benchmarks; ONLY=slab, mark, user-gc, malloc, life-cycle or
-#:                        profile for one
+#:   make bench           the benchmarks; ONLY=NAME for one
 #:   make lint            style and static checks
 #:
 #:   make clean           removes build/; distclean removes the kernels too
 #: V=1 shows each command.
 
 .PHONY: all module tools tests load unload install uninstall deps demo shell \
-	check check-quick check-long bench lint clean distclean help
+	check check-quick check-long bench escape-report lint clean distclean help

@@ -36,6 +36,13 @@
 
 #include "kmod/alloc/fast.h"
 
+/* What karena-escape, the compiler plugin, may rely on (tools/escape). */
+#if __has_attribute(karena_allocator)
+#define KARENA_ESCAPE(...)	__attribute__((__VA_ARGS__))
+#else
+#define KARENA_ESCAPE(...)
+#endif
+
 /* The object need not be zeroed: what an earlier one held may stand. */
 #define KARENA_NOZERO	BIT(0)
 /* The object will never hold a reference; below 16 bytes it may share a block. */
@@ -88,8 +95,10 @@ void karena_heap_put(struct karena_heap *heap);
 void karena_heap_stats(struct karena_heap *heap, struct karena_heap_stats *stats);
 
 void *karena_alloc(struct karena_heap *heap, size_t size, unsigned int flags,
-		   gfp_t gfp) __must_check __malloc;
-bool karena_free(struct karena_heap *heap, const void *object);
+		   gfp_t gfp) __must_check __malloc
+	KARENA_ESCAPE(karena_allocator, karena_size(2), karena_noscan(3, 2), karena_noescape(1));
+bool karena_free(struct karena_heap *heap, const void *object)
+	KARENA_ESCAPE(karena_deallocator(2), karena_noescape(1));
 unsigned int karena_alloc_bulk(struct karena_heap *heap, size_t size,
 			       unsigned int flags, gfp_t gfp,
 			       unsigned int count, void **objects) __must_check;
@@ -233,10 +242,18 @@ struct karena_gc_stats {
 };
 
 struct karena_type *karena_type_create(struct karena_heap *heap, size_t size,
-				       unsigned int flags);
+				       unsigned int flags)
+	KARENA_ESCAPE(karena_type_of_size(2));
 void *karena_new_slow(struct karena_type *type, unsigned long unsound, unsigned int flags,
 		      gfp_t gfp);
 void karena_del_slow(struct karena_type *type, unsigned long addr);
+
+static void *karena_new(struct karena_type *type, unsigned int flags, gfp_t gfp)
+	KARENA_ESCAPE(karena_allocator(1), karena_noescape(1));
+static bool karena_del(struct karena_type *type, const void *object)
+	KARENA_ESCAPE(karena_deallocator(2), karena_noescape(1));
+static void karena_store_word(struct karena_heap *heap, void **slot, const void *value)
+	KARENA_ESCAPE(karena_stores(2, 3));
 
 /**
  * karena_new - allocate an object of a type
@@ -297,7 +314,8 @@ static __always_inline bool karena_del(struct karena_type *type, const void *obj
 struct karena_type *karena_type_register(struct karena_heap *heap,
 					 const struct karena_layout_attr *attr,
 					 unsigned int *bad);
-void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp);
+void *karena_new_array(struct karena_type *type, size_t count, gfp_t gfp)
+	KARENA_ESCAPE(karena_allocator(1, 2), karena_noescape(1));
 void *karena_new_wait(struct karena_type *type, int *section, gfp_t gfp);
 
 int karena_enter(struct karena_heap *heap);

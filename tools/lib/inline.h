@@ -14,7 +14,8 @@
 
 #define KARENA_MOST_INLINE	1024	/* bytes, to be cleared where it is asked for */
 
-static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__)) void *
+static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__))
+KARENA_ESCAPE(karena_allocator, karena_noescape(1), karena_scoped("karena_frame_alloc")) void *
 karena_alloc_inline(struct karena *heap, size_t size)
 {
 	/* It is the first member of a heap. */
@@ -32,7 +33,9 @@ karena_alloc_inline(struct karena *heap, size_t size)
 
 #define karena_alloc(...)	karena_alloc_inline(__VA_ARGS__)
 
-static inline void *karena_new_inline(struct karena *heap, struct karena_type type)
+static inline KARENA_ESCAPE(karena_allocator(2), karena_noescape(1),
+			    karena_scoped("karena_frame_new")) void *
+karena_new_inline(struct karena *heap, struct karena_type type)
 {
 	const struct karena_fast *fast = (const struct karena_fast *)(const void *)heap;
 	void *object = karena_cache_take(fast, type.id);

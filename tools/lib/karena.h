@@ -70,6 +70,16 @@ extern "C" {
 	__attribute__((__alloc_size__(size), __warn_unused_result__))
 #endif
 
+/* What karena-escape, the compiler plugin, may rely on; for programs' own allocators too. */
+#if defined(__has_attribute)
+#if __has_attribute(karena_allocator)
+#define KARENA_ESCAPE(...)	__attribute__((__VA_ARGS__))
+#endif
+#endif
+#ifndef KARENA_ESCAPE
+#define KARENA_ESCAPE(...)
+#endif
+
 /* A heap as this process sees it: its descriptor and its mappings. */
 struct karena;
 
@@ -113,7 +123,8 @@ struct karena_options {
  *
  * Return: the heap, or NULL with errno.
  */
-struct karena *karena_open(const struct karena_options *opts) KARENA_CHECKED;
+struct karena *karena_open(const struct karena_options *opts) KARENA_CHECKED
+	KARENA_ESCAPE(karena_noescape(1));
 
 /**
  * karena_attach() - use a heap whose descriptor came from elsewhere
@@ -138,7 +149,7 @@ struct karena *karena_attach(int fd) KARENA_CHECKED;
  * other process holds the heap it is gone, with all its objects.  errno is
  * kept.  In a child after fork() this affects the child only.
  */
-void karena_close(struct karena *heap);
+void karena_close(struct karena *heap) KARENA_ESCAPE(karena_noescape(1));
 
 /**
  * karena_fd() - the descriptor of a heap
@@ -256,7 +267,8 @@ int karena_clone(struct karena *heap) KARENA_CHECKED;
  *
  * Return: 0, or -1 with errno.
  */
-int karena_free(struct karena *heap, void *object);
+int karena_free(struct karena *heap, void *object)
+	KARENA_ESCAPE(karena_deallocator(2), karena_noescape(1));
 
 /**
  * karena_alloc() - a zeroed object
@@ -270,7 +282,8 @@ int karena_free(struct karena *heap, void *object);
  *
  * Return: the object, or NULL with errno.
  */
-void *karena_alloc(struct karena *heap, size_t size) KARENA_OBJECT(2);
+void *karena_alloc(struct karena *heap, size_t size) KARENA_OBJECT(2)
+	KARENA_ESCAPE(karena_allocator, karena_noescape(1), karena_scoped("karena_frame_alloc"));
 
 /**
  * karena_alloc_flags() - an object as the flags ask for
@@ -287,7 +300,8 @@ void *karena_alloc(struct karena *heap, size_t size) KARENA_OBJECT(2);
  * Return: the object, or NULL with errno.
  */
 void *karena_alloc_flags(struct karena *heap, size_t size, unsigned int flags)
-	KARENA_OBJECT(2);
+	KARENA_OBJECT(2) KARENA_ESCAPE(karena_allocator, karena_noescape(1),
+				       karena_scoped("karena_frame_alloc_flags"));
 
 /**
  * karena_alloc_bulk() - many objects of one size, by one call
@@ -345,7 +359,7 @@ size_t karena_usable_size(struct karena *heap, const void *object);
  * Return: the copy, or NULL with errno.
  */
 char *karena_strdup(struct karena *heap, const char *text)
-	KARENA_CHECKED;
+	KARENA_CHECKED KARENA_ESCAPE(karena_allocator("fixed"), karena_noescape(1));
 
 /*
  * Heaps that are collected.
@@ -396,7 +410,7 @@ struct karena_type {
  */
 struct karena_type karena_type(struct karena *heap, const char *name,
 			       size_t size, const __u32 *refs, size_t nr_refs)
-	KARENA_CHECKED;
+	KARENA_CHECKED KARENA_ESCAPE(karena_type_of_size(3), karena_noescape(1, 2, 4));
 
 /*
  * The same for a struct and up to 16 members of it that are pointers:
@@ -446,7 +460,8 @@ struct karena_type karena_type(struct karena *heap, const char *name,
  *
  * Return: the object, or NULL with errno.
  */
-void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED;
+void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED
+	KARENA_ESCAPE(karena_allocator(2), karena_noescape(1), karena_scoped("karena_frame_new"));
 
 /**
  * karena_new_array() - a zeroed array of objects of a type
@@ -461,7 +476,9 @@ void *karena_new(struct karena *heap, struct karena_type type) KARENA_CHECKED;
  * Return: the first element, or NULL with errno.
  */
 void *karena_new_array(struct karena *heap, struct karena_type type,
-		       size_t count) KARENA_CHECKED;
+		       size_t count) KARENA_CHECKED
+	KARENA_ESCAPE(karena_allocator(2, 3), karena_noescape(1),
+		      karena_scoped("karena_frame_new_array"));
 
 /**
  * karena_store() - store a reference in an object
@@ -477,7 +494,8 @@ void *karena_new_array(struct karena *heap, struct karena_type type,
  *
  * In other heaps it is a plain store.  In either it is atomic, with release order.
  */
-void karena_store(struct karena *heap, void *slot, const void *value);
+void karena_store(struct karena *heap, void *slot, const void *value)
+	KARENA_ESCAPE(karena_stores(2, 3));
 
 /**
  * karena_move() - memmove() for words that may hold references
@@ -488,7 +506,8 @@ void karena_store(struct karena *heap, void *slot, const void *value);
  *
  * Each word as by karena_store().
  */
-void karena_move(struct karena *heap, void *to, const void *from, size_t size);
+void karena_move(struct karena *heap, void *to, const void *from, size_t size)
+	KARENA_ESCAPE(karena_copies(2, 3));
 
 /**
  * karena_gc() - collect, and wait until it is done
@@ -503,7 +522,7 @@ void karena_move(struct karena *heap, void *to, const void *from, size_t size);
  *
  * Return: 0, or -1 with errno.
  */
-int karena_gc(struct karena *heap);
+int karena_gc(struct karena *heap) KARENA_ESCAPE(karena_noescape(1));
 
 /**
  * karena_step() - work for the cycle that runs, for callers with time to spare
@@ -514,7 +533,7 @@ int karena_gc(struct karena *heap);
  *
  * Return: 1, 0 if there was nothing to do, or -1 with errno.
  */
-int karena_step(struct karena *heap, __u64 ns);
+int karena_step(struct karena *heap, __u64 ns) KARENA_ESCAPE(karena_noescape(1));
 
 /**
  * karena_root_add() - have memory of this process searched for references

@@ -18,6 +18,9 @@
 #   life-cycle  scopes against malloc, pools against Go's and kmem_cache, coroutines
 #           against switches by hand, return of memory, on the stock Debian 6.1 and on UML
 #   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1
+#   escape  the library's examples as karena-escape has rewritten them: objects of the
+#           heap that there are not any more, counted on this machine with a stand-in for
+#           the library, and times in the stock Debian 6.1
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -176,7 +179,43 @@ bench_profile() {
 	report profile "$kernel" profile/report.awk "$log"
 }
 
-all=(slab mark user-gc malloc life-cycle profile)
+# Each example twice: with all objects from the heap, and rewritten.
+escape_programs() {
+	local bin=$KARENA_BUILD/bin src=$KARENA_TOP/tools/lib/examples name
+	local tests=$KARENA_TOP/tests/escape plugin=$KARENA_BUILD/lib/karena_escape.so
+	local cc=(gcc -O2 -Wall -Wextra "-I$KARENA_BUILD/include")
+	local rewrite=("-fplugin=$plugin" -fplugin-arg-karena_escape-rewrite)
+	make -C "$KARENA_TOP" tools >/dev/null
+	"${cc[@]}" -o "$bin/bench-measure" "$KARENA_TOP/tests/bench/measure/measure.c"
+	"${cc[@]}" -DSTANDIN_COUNTS -c -o "$bin/standin.o" "$tests/standin.c"
+	for name in bodies lines collect; do
+		"${cc[@]}" -o "$bin/escape-$name-heap" "$src/$name.c" \
+			"$KARENA_BUILD/lib/libkarena.a" -lm
+		"${cc[@]}" "${rewrite[@]}" -o "$bin/escape-$name-escape" "$src/$name.c" \
+			"$KARENA_BUILD/lib/libkarena.a" -lm
+		"${cc[@]}" -DKARENA_NO_INLINE -o "$bin/escape-$name-heap-count" "$src/$name.c" \
+			"$bin/standin.o" -lm
+		"${cc[@]}" -DKARENA_NO_INLINE "${rewrite[@]}" -o "$bin/escape-$name-escape-count" \
+			"$src/$name.c" "$bin/standin.o" -lm
+	done
+}
+
+bench_escape() {
+	local logs=$KARENA_BUILD/vm/logs kernel=stock-6.1 log
+	escape_programs
+	log=$logs/bench-escape-native.log
+	PATH=$KARENA_BUILD/bin:$PATH "$KARENA_TOP/tests/bench/escape/run.sh" count >"$log"
+	report "escape, objects" native escape/report.awk "$log"
+	log=$logs/bench-escape-$kernel.log
+	"$KARENA_VM/build.sh" "$kernel" >/dev/null
+	say "benchmark escape on $kernel"
+	"$KARENA_VM/run.sh" --name "bench-escape-$kernel" --memory 2G --timeout 1800 \
+		"$kernel" -- "$KARENA_VM/guest.sh" bench escape >"$log" ||
+		{ tail -n 5 "$log" >&2; exit 1; }
+	report escape "$kernel" escape/report.awk "$log"
+}
+
+all=(slab mark user-gc malloc life-cycle profile escape)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

@@ -55,6 +55,19 @@ show_warnings() {
 	grep -E 'warning:|WARNING' "$log" | grep -vE '(compiler|pahole version) differs|Skipping BTF'
 }
 
+# The compiler plugin for the module that is built with it, on Debian's kernels.
+escape_plugin() {
+	case $kernel in
+	stock-*)
+		make -C "$KARENA_TOP/tools/escape" --no-print-directory all >&2 || exit 1
+		local plugin=$KARENA_BUILD/lib/karena_escape.so object=$out/tests/escape/kmod/escape.o
+		[ -e "$plugin" ] || return 0
+		args+=("KARENA_ESCAPE=$plugin")
+		# Kbuild does not know that it depends on it.
+		[ ! "$plugin" -nt "$object" ] || rm -f "$object" "$out/.state" ;;
+	esac
+}
+
 build() {
 	local dir args=() sources=(Kbuild kmod uapi) folder
 	dir=$(find_kernel) || exit 1
@@ -67,7 +80,8 @@ build() {
 		args+=(KARENA_PLANT=1 KARENA_WERROR=1) ;;
 	*)
 		args+=(KARENA_TESTS=1 KARENA_WERROR=1)
-		for folder in tests/{kunit,sample,torture,bench,planted}; do
+		escape_plugin
+		for folder in tests/{kunit,sample,torture,bench,planted,escape/kmod}; do
 			[ ! -d "$KARENA_TOP/$folder" ] || sources+=("$folder")
 		done ;;
 	esac

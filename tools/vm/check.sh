@@ -16,6 +16,8 @@
 #   user        the user-space tests, on what users run and on the detectors
 #   programs    real programs with malloc from karena, on Debian's 6.1 and 6.12
 #   tools       library, tool and demo, on Debian's 6.1
+#   escape      the compiler plugin on this machine: a table of verdicts, random programs,
+#               the ways in which it is used; with --long Debian's sources as well
 #   planted     bugs that show each detector, and this harness, alive
 #
 # SEED (or KARENA_SEED) repeats the random choices of a run.  --quick is the
@@ -168,6 +170,26 @@ programs() {
 
 tools() {
 	machine "$1-tools" "$1" --timeout "$limit" -- "$vm/guest.sh" tools
+}
+
+# The compiler plugin: a table of verdicts, random programs, and bugs that they have to show.
+escape_table() {
+	"$KARENA_TOP/tests/escape/table.py" "$KARENA_BUILD"
+}
+
+escape_fuzz() {
+	local count=100
+	[ $mode != long ] || count=2000
+	"$KARENA_TOP/tests/escape/fuzz.py" --count $count --seed "$KARENA_SEED" "$KARENA_BUILD"
+}
+
+escape_planted() {
+	local bug rc=0
+	for bug in loops writes content bytes cells moves frees aliases; do
+		"$KARENA_TOP/tests/escape/fuzz.py" --plant $bug --count 60 --seed "$KARENA_SEED" \
+			"$KARENA_BUILD" || rc=1
+	done
+	return $rc
 }
 
 # expect NAME LOG RE: a complaint that RE matches is in the log, and the scanner
@@ -332,6 +354,15 @@ stage_tools() {
 	[ $mode = quick ] || job tools-stock-6.1 tools stock-6.1
 }
 
+stage_escape() {
+	job escape-table escape_table
+	job escape-ways "$KARENA_TOP/tests/escape/ways.sh" "$KARENA_BUILD"
+	[ $mode != quick ] || return 0
+	job escape-fuzz escape_fuzz
+	job escape-planted escape_planted
+	[ $mode != long ] || job escape-real "$KARENA_TOP/tests/escape/real.sh" "$KARENA_BUILD"
+}
+
 stage_planted() {
 	local kernel
 	[ $mode != quick ] || return 0
@@ -380,7 +411,7 @@ flock -n 8 || die "another check is at work in $KARENA_BUILD; KARENA_BUILD=... f
 rm -rf "$results"
 mkdir -p "$results" "$KARENA_BUILD/vm/logs"
 echo "# seed $KARENA_SEED: make check SEED=$KARENA_SEED repeats this run"
-[ $# -gt 0 ] || set -- build user programs tools kunit torture planted lint
+[ $# -gt 0 ] || set -- build escape user programs tools kunit torture planted lint
 for stage in "$@"; do
 	"stage_$stage"
 done

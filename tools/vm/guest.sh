@@ -7,8 +7,8 @@
 #   guest.sh user PROGRAM...    load the module, run TAP programs
 #   guest.sh torture            load the collector's tests: results there as well
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
-#   guest.sh bench user-gc|malloc|life-cycle|profile   load the module, run the programs: a
-#                               line for each run
+#   guest.sh bench user-gc|malloc|life-cycle|profile|escape   load the module, run the
+#                               programs: a line for each run
 #   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh controls           load the module, run user-space tests with bugs in it
@@ -156,10 +156,13 @@ case $command in
 # insmod waits for all tests, uninterruptibly and maybe for long.
 kunit|torture)
 	echo 3600 2>/dev/null >/proc/sys/kernel/hung_task_timeout_secs
-	with_module "karena_$command" ;;
+	with_module "karena_$command" || exit 1
+	# Built with the compiler plugin, where there is one for the kernel's modules.
+	[ $command = kunit ] || [ ! -e "$KARENA_MODULES/karena_escape.ko" ] ||
+		with_module karena_escape ;;
 bench)	case $1 in
 	slab)	with_module karena_bench ;;
-	user-gc|malloc|profile)
+	user-gc|malloc|profile|escape)
 		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena ;;
 	life-cycle)
 		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena &&
