@@ -79,7 +79,7 @@
 #define KARENA_FEAT_CLONE	(1ULL << 8)	/* KARENA_IOC_CLONE of heaps that are shared */
 #define KARENA_FEAT_SPECIALS	(1ULL << 9)	/* KARENA_IOC_WEAK, KARENA_IOC_CLEANUP, read(2) */
 #define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
-#define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_STACK */
+#define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_CALLS */
 #define KARENA_FEAT_STACKS	(1ULL << 12)	/* KARENA_OFF_STACKS, KARENA_ROOT_STACKS */
 
 /**
@@ -1180,7 +1180,7 @@ KARENA_ASSERT(sizeof(struct karena_explain) == 16 + 23 * 8 + KARENA_GC_BUCKETS *
  * An object of n bytes is sampled with a probability of 1 - exp(-n / rate), whoever
  * allocates it in whichever way, and each one by itself: who divides counts by that gets
  * what there is, on average.  A sampled object has a page of KARENA_PAGE_SIZE or some of
- * its own.  It lies where the page-to-class map has 0, and KARENA_IOC_STACK may then tell
+ * its own.  It lies where the page-to-class map has 0, and KARENA_IOC_CALLS may then tell
  * which calls have led to it.  In a heap that is collected the profile is as of the last
  * complete cycle.  A clone begins without.
  *
@@ -1233,8 +1233,8 @@ struct karena_profile_record {
 KARENA_ASSERT(sizeof(struct karena_profile_record) == 56);
 
 /**
- * struct karena_stack - KARENA_IOC_STACK: which calls have led to a sampled object
- * @size: sizeof(struct karena_stack)
+ * struct karena_calls - KARENA_IOC_CALLS: which calls have led to a sampled object
+ * @size: sizeof(struct karena_calls)
  * @flags: 0
  * @object: its address
  * @frames: address of an array of @count __u64: return addresses, the innermost first
@@ -1246,7 +1246,7 @@ KARENA_ASSERT(sizeof(struct karena_profile_record) == 56);
  *
  * Errors: EBADF, ENXIO, EINVAL, EFAULT; ENOENT no such object; ENOMEM.
  */
-struct karena_stack {
+struct karena_calls {
 	__u32 size;
 	__u32 flags;
 	__u64 object;
@@ -1254,7 +1254,7 @@ struct karena_stack {
 	__u32 count;
 	__u32 reserved;
 };
-KARENA_ASSERT(sizeof(struct karena_stack) == 32);
+KARENA_ASSERT(sizeof(struct karena_calls) == 32);
 
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
@@ -1331,6 +1331,6 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_MEMORY	_IOWR(KARENA_IOC_MAGIC, 0x1a, struct karena_memory)
 #define KARENA_IOC_EXPLAIN	_IOWR(KARENA_IOC_MAGIC, 0x1b, struct karena_explain)
 #define KARENA_IOC_PROFILE	_IOWR(KARENA_IOC_MAGIC, 0x1c, struct karena_profile)
-#define KARENA_IOC_STACK	_IOW(KARENA_IOC_MAGIC, 0x1d, struct karena_stack)
+#define KARENA_IOC_CALLS	_IOW(KARENA_IOC_MAGIC, 0x1d, struct karena_calls)
 
 #endif /* _UAPI_KARENA_H */

@@ -49,7 +49,7 @@ union karena_arg {
 	struct karena_memory memory;
 	struct karena_explain explain;
 	struct karena_profile profile;
-	struct karena_stack stack;
+	struct karena_calls stack;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -529,7 +529,7 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_CLONE)] = { do_clone, KARENA_IOC_CLONE, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_GROW)] = { do_grow, KARENA_IOC_GROW, CHANGES },
 	[_IOC_NR(KARENA_IOC_PROFILE)] = { do_profile, KARENA_IOC_PROFILE, 0 },
-	[_IOC_NR(KARENA_IOC_STACK)] = { do_stack, KARENA_IOC_STACK, NEEDS_HEAP | NEEDS_WRITE },
+	[_IOC_NR(KARENA_IOC_CALLS)] = { do_stack, KARENA_IOC_CALLS, NEEDS_HEAP | NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_RELEASE)] = { do_release, KARENA_IOC_RELEASE,
 					  CHANGES },
 	[_IOC_NR(KARENA_IOC_WEAK)] = { do_weak, KARENA_IOC_WEAK, CHANGES },

@@ -61,7 +61,7 @@ int karena_do_profile(struct karena_heap *heap, struct karena_profile *req)
 	return err ?: karena_profile_read(heap, req);
 }
 
-int karena_do_stack(struct karena_uheap *uh, const struct karena_stack *req)
+int karena_do_stack(struct karena_uheap *uh, const struct karena_calls *req)
 {
 	u64 object = req->object, *frames;
 	int err;

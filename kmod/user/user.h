@@ -243,7 +243,7 @@ unsigned long karena_sample_one(struct karena_uheap *uh, const struct karena_typ
 unsigned long karena_sample_next(struct karena_uheap *uh, const struct karena_type *type,
 				 size_t size, unsigned int flags);
 int karena_do_profile(struct karena_heap *heap, struct karena_profile *req);
-int karena_do_stack(struct karena_uheap *uh, const struct karena_stack *req);
+int karena_do_stack(struct karena_uheap *uh, const struct karena_calls *req);
 
 /* memory.c */
 int karena_do_reclaim(struct karena_heap *heap, struct karena_reclaim *req);

@@ -103,7 +103,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_RELEASE, KARENA_IOC_CLONE, KARENA_IOC_GROW,
 		KARENA_IOC_WEAK, KARENA_IOC_WEAK_GET, KARENA_IOC_CLEANUP,
 		KARENA_IOC_RECLAIM, KARENA_IOC_MEMORY, KARENA_IOC_EXPLAIN,
-		KARENA_IOC_PROFILE, KARENA_IOC_STACK, KARENA_IOC_STACK,
+		KARENA_IOC_PROFILE, KARENA_IOC_CALLS, KARENA_IOC_CALLS,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -131,7 +131,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_cleanup_call cleanup_call;
 		struct karena_memory memory;
 		struct karena_profile profile;
-		struct karena_stack stack;
+		struct karena_calls stack;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -196,7 +196,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 	} else if (cmd == KARENA_IOC_PROFILE) {
 		arg.profile.flags = rng_below(&f->rng, 2);
 		arg.profile.rate = rng_below(&f->rng, 1000);
-	} else if (cmd == KARENA_IOC_STACK) {
+	} else if (cmd == KARENA_IOC_CALLS) {
 		arg.stack.object = any_address(f);
 		arg.stack.frames = as_addr(f->scratch);
 		arg.stack.count = rng_below(&f->rng, 70);

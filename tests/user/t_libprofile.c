@@ -424,7 +424,7 @@ static void bounded(void)
 {
 	unsigned int i, j, nr = tap_count(12000, 50000);
 	__u64 frames[KARENA_MAX_FRAMES];
-	struct karena_stack stack = {
+	struct karena_calls stack = {
 		.size = sizeof(stack), .frames = as_addr(frames), .count = KARENA_MAX_FRAMES,
 	};
 	struct karena_heap_info before, after;
@@ -442,8 +442,8 @@ static void bounded(void)
 		stack.object = heap_new(heap.fd, 64, 0);
 		for (j = 0; j < KARENA_MAX_FRAMES; j++)
 			frames[j] = rng_next(&rng);
-		check_ret(kioctl(heap.fd, KARENA_IOC_STACK, &stack), 0);
-		check_ret(kioctl(heap.fd, KARENA_IOC_STACK, &stack), -ENOENT);
+		check_ret(kioctl(heap.fd, KARENA_IOC_CALLS, &stack), 0);
+		check_ret(kioctl(heap.fd, KARENA_IOC_CALLS, &stack), -ENOENT);
 		check_ret(heap_drop(heap.fd, stack.object), 0);
 	}
 	check_ret(profile(heap.fd, &p, 0, 0), 0);

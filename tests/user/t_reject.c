@@ -46,7 +46,7 @@ union arg {
 	struct karena_memory memory;
 	struct karena_explain explain;
 	struct karena_profile profile;
-	struct karena_stack stack;
+	struct karena_calls stack;
 	char bytes[1024];
 };
 
@@ -330,7 +330,7 @@ static const struct command {
 	{ "explain", KARENA_IOC_EXPLAIN, sizeof(struct karena_explain), valid_explain, true, true },
 	{ "profile", KARENA_IOC_PROFILE, sizeof(struct karena_profile), valid_profile, true,
 	  true },
-	{ "stack", KARENA_IOC_STACK, sizeof(struct karena_stack), valid_stack, false, true },
+	{ "calls", KARENA_IOC_CALLS, sizeof(struct karena_calls), valid_stack, false, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -351,7 +351,7 @@ static bool open_sampled(void)
 /* A heap that @cmd is for. */
 static bool bench_open(unsigned long cmd)
 {
-	if (cmd == KARENA_IOC_PROFILE || cmd == KARENA_IOC_STACK)
+	if (cmd == KARENA_IOC_PROFILE || cmd == KARENA_IOC_CALLS)
 		return open_sampled();
 	if (cmd == KARENA_IOC_RELEASE || cmd == KARENA_IOC_CLONE || cmd == KARENA_IOC_GROW)
 		return heap_open_private(&bench.heap, WINDOW, MIB);
@@ -626,16 +626,16 @@ static const struct spoilt {
 	  8, 0 },
 	{ "profile: room in the kernel", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records), 8,
 	  0xffff888000000000ULL },
-	{ "stack: unknown flag", KARENA_IOC_STACK, -EINVAL, AT(stack, flags), 4, 1 },
-	{ "stack: reserved", KARENA_IOC_STACK, -EINVAL, AT(stack, reserved), 4, 1 },
-	{ "stack: no frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4, 0 },
-	{ "stack: too many frames", KARENA_IOC_STACK, -EINVAL, AT(stack, count), 4,
+	{ "calls: unknown flag", KARENA_IOC_CALLS, -EINVAL, AT(calls, flags), 4, 1 },
+	{ "calls: reserved", KARENA_IOC_CALLS, -EINVAL, AT(calls, reserved), 4, 1 },
+	{ "calls: no frames", KARENA_IOC_CALLS, -EINVAL, AT(calls, count), 4, 0 },
+	{ "calls: too many frames", KARENA_IOC_CALLS, -EINVAL, AT(calls, count), 4,
 	  KARENA_MAX_FRAMES + 1 },
-	{ "stack: no array", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8, 0 },
-	{ "stack: array in the kernel", KARENA_IOC_STACK, -EFAULT, AT(stack, frames), 8,
+	{ "calls: no array", KARENA_IOC_CALLS, -EFAULT, AT(calls, frames), 8, 0 },
+	{ "calls: array in the kernel", KARENA_IOC_CALLS, -EFAULT, AT(calls, frames), 8,
 	  0xffff888000000000ULL },
-	{ "stack: of no object", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8, 0 },
-	{ "stack: of an object in the kernel", KARENA_IOC_STACK, -ENOENT, AT(stack, object), 8,
+	{ "calls: of no object", KARENA_IOC_CALLS, -ENOENT, AT(calls, object), 8, 0 },
+	{ "calls: of an object in the kernel", KARENA_IOC_CALLS, -ENOENT, AT(calls, object), 8,
 	  0xffff888000000000ULL },
 	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
 	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,

@@ -33,7 +33,7 @@ static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
 void karena_tell_stack(int fd, const void *object)
 {
 	struct frames frames = { .count = 0 };
-	struct karena_stack args = {
+	struct karena_calls args = {
 		.size = sizeof(args),
 		.object = (uintptr_t)object,
 		.frames = (uintptr_t)frames.frame,
@@ -48,6 +48,6 @@ void karena_tell_stack(int fd, const void *object)
 	args.count = frames.count;
 	/* One that goes wrong has the kernel's stack. */
 	if (args.count)
-		ioctl(fd, KARENA_IOC_STACK, &args);
+		ioctl(fd, KARENA_IOC_CALLS, &args);
 	errno = saved;
 }
