@@ -25,7 +25,7 @@
 #define KEEP_PAGES	((unsigned long)SZ_1M / KARENA_PAGE_SIZE)
 #define KEEP_SHARE	10
 
-/* Of what the control group has left, at most. */
+/* Of what the control group has left, an eighth at most. */
 #define ROOM_SHARE	8
 
 /* A chunk is dense if so many of its pages are in spans: 31 of 32, as Go's. */
@@ -39,7 +39,14 @@
 
 /* The worker works for so long, and rests for that many times as long. */
 #define WORK_NS		(500 * NSEC_PER_USEC)
+#define MOST_NS		(20ULL * WORK_NS)
 #define REST		99
+
+/* Most pages to keep of what the control group has left: others may need that at any time. */
+static u64 group_share(struct karena_heap *heap)
+{
+	return (karena_group_room(heap) >> KARENA_PAGE_SHIFT) / ROOM_SHARE;
+}
 
 /* What is worth keeping, in pages: nothing where there are limits to stay below. */
 static unsigned long keep_pages(struct karena_heap *heap)
@@ -51,16 +58,14 @@ static unsigned long keep_pages(struct karena_heap *heap)
 
 	if (karena_over(heap))
 		return 0;
-	return min_t(u64, keep, (karena_group_room(heap) >> KARENA_PAGE_SHIFT) / ROOM_SHARE);
+	return min_t(u64, keep, group_share(heap));
 }
 
-/* Whether it keeps more back than its control group has left. */
+/* Whether it keeps back too much of that. */
 static bool is_tight(struct karena_heap *heap)
 {
 	/* As above. */
-	u64 free = (u64)data_race(heap->free.npages) << KARENA_PAGE_SHIFT;
-
-	return free > karena_group_room(heap);
+	return data_race(heap->free.npages) > group_share(heap);
 }
 
 /* A run off the tree, of those that begin below @below, if more than @keep are free. */
@@ -277,8 +282,8 @@ static void scavenge_work(struct work_struct *work)
 	struct karena_heap *heap = container_of(s, struct karena_heap, scavenger);
 	u64 begin = ktime_get_mono_fast_ns();
 	bool more = work_a_while(heap, begin);
-	/* More than that it was off the CPU. */
-	u64 took = min(ktime_get_mono_fast_ns() - begin, 2ULL * WORK_NS);
+	/* Much more than that it was off the CPU. */
+	u64 took = min(ktime_get_mono_fast_ns() - begin, MOST_NS);
 
 	/* A jiffy more, as one of these has begun already. */
 	WRITE_ONCE(s->rested, jiffies + nsecs_to_jiffies(took * REST) + 1);

@@ -591,6 +591,26 @@ ALONE long text(void)
 	return copy[1];
 }
 
+ALONE long in_scope_of_its_own(void)
+{
+	struct karena_scope scope;
+	struct node *n;
+	long number;
+
+	if (karena_scope_open(&scope, heap, KARENA_SCOPE_LOCAL))
+		return -1;
+	n = karena_scope_alloc(&scope, sizeof(*n));	/* = stays */
+	n->number = 8;
+	number = n->number;
+	karena_scope_close(&scope);
+	return number;
+}
+
+ALONE struct node *from_scope(struct karena_scope *scope)
+{
+	return karena_scope_alloc(scope, sizeof(struct node));	/* = escapes */
+}
+
 /* --- ways of a pointer --- */
 
 ALONE struct node *either(int which)

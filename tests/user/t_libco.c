@@ -491,11 +491,9 @@ static void mappings(void)
 
 	if (!begin(0, SIZE, 1))
 		return;
-	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		p = mmap(as_ptr(bad[i].at), bad[i].size, bad[i].prot, bad[i].flags,
-			 karena_fd(heap), bad[i].offset);
-		check_eq(error_of(p == MAP_FAILED), p == MAP_FAILED ? bad[i].err : -1);
-	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		check_eq(error_of(mmap(as_ptr(bad[i].at), bad[i].size, bad[i].prot, bad[i].flags,
+				       karena_fd(heap), bad[i].offset) == MAP_FAILED), bad[i].err);
 	p = mmap(as_ptr(at), 4 * size, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, karena_fd(heap), KARENA_OFF_STACKS(16));
 	if (!check(p == as_ptr(at)))

@@ -196,7 +196,7 @@ struct size_info {
 	bool known;			/* bytes is what is asked for */
 	unsigned long bytes;
 	unsigned long align;
-	bool pointer_free;		/* by a flag that says so */
+	bool pointer_free;		/* a flag or its type says so */
 	tree typed;			/* the argument that is a type whose size is not known */
 	unsigned long guess;		/* bytes that it most likely has; 0: none */
 };

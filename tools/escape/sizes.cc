@@ -135,6 +135,27 @@ static unsigned long guess_of(const gcall *call)
 	return tree_to_uhwi(TYPE_SIZE_UNIT(type));
 }
 
+static bool has_pointers(tree type)
+{
+	if (TREE_CODE(type) == ARRAY_TYPE)
+		return has_pointers(TREE_TYPE(type));
+	if (!RECORD_OR_UNION_TYPE_P(type))
+		return !INTEGRAL_TYPE_P(type) && !SCALAR_FLOAT_TYPE_P(type);
+	for (tree field = TYPE_FIELDS(type); field; field = DECL_CHAIN(field))
+		if (TREE_CODE(field) == FIELD_DECL && has_pointers(TREE_TYPE(field)))
+			return true;
+	return false;
+}
+
+/* The result points to a structure of just that size, no member of which is a pointer. */
+static bool is_of_numbers(const gcall *call, unsigned long bytes)
+{
+	tree lhs = gimple_call_lhs(call);
+
+	return guess_of(call) == bytes && TREE_CODE(TREE_TYPE(TREE_TYPE(lhs))) == RECORD_TYPE &&
+	       !has_pointers(TREE_TYPE(TREE_TYPE(lhs)));
+}
+
 /* The constant that an argument is; 0 if it is none, or too large to be of use. */
 static unsigned long constant(const gcall *call, int arg)
 {
@@ -189,6 +210,7 @@ struct size_info escape_size(const gcall *call)
 	else
 		size_by_argument(call, fn, &info);
 	info.align = alignment(info.known ? info.bytes : info.guess);
-	info.pointer_free = escape_noscan_arg(fn, &arg, &bit) && (constant(call, arg) & bit);
+	info.pointer_free = (escape_noscan_arg(fn, &arg, &bit) && (constant(call, arg) & bit)) ||
+			    (info.known && is_of_numbers(call, info.bytes));
 	return info;
 }

@@ -257,6 +257,8 @@ static const char *call_obstacle(const gcall *call)
 {
 	tree lhs = gimple_call_lhs(call);
 
+	if (escape_is_fixed(gimple_call_fndecl(call)))
+		return "the call does more than that";
 	if (lhs && (TREE_CODE(lhs) != SSA_NAME || SSA_NAME_OCCURS_IN_ABNORMAL_PHI(lhs)))
 		return "the call is of an unusual form";
 	if (stmt_ends_bb_p(const_cast<gcall *>(call)) || gimple_call_chain(call))

@@ -49,7 +49,8 @@ karena_new_inline(struct karena *heap, struct karena_type type)
 
 #if defined(__OPTIMIZE__)
 
-static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__)) void *
+static inline __attribute__((__always_inline__, __alloc_size__(2), __warn_unused_result__))
+KARENA_ESCAPE(karena_allocator("fixed"), karena_noescape(1)) void *
 karena_scope_alloc_inline(struct karena_scope *scope, size_t size)
 {
 	void *object = karena_region_take(scope->region, size);
@@ -59,7 +60,8 @@ karena_scope_alloc_inline(struct karena_scope *scope, size_t size)
 
 #define karena_scope_alloc(...)	karena_scope_alloc_inline(__VA_ARGS__)
 
-static inline void *karena_scope_new_inline(struct karena_scope *scope, struct karena_type type)
+static inline KARENA_ESCAPE(karena_allocator("fixed"), karena_noescape(1)) void *
+karena_scope_new_inline(struct karena_scope *scope, struct karena_type type)
 {
 	void *object = karena_region_take(scope->region, type.element);
 

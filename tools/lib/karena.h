@@ -648,7 +648,8 @@ int karena_scope_open(struct karena_scope *scope, struct karena *heap, unsigned 
  * Return: the object, or NULL with errno.
  */
 void *karena_scope_alloc(struct karena_scope *scope, size_t size)
-	__attribute__((__alloc_size__(2), __warn_unused_result__));
+	__attribute__((__alloc_size__(2), __warn_unused_result__))
+	KARENA_ESCAPE(karena_allocator("fixed"), karena_noescape(1));
 
 /**
  * karena_scope_new() - a zeroed object of a type, of a scope
@@ -661,7 +662,8 @@ void *karena_scope_alloc(struct karena_scope *scope, size_t size)
  *
  * Return: the object, or NULL with errno.
  */
-void *karena_scope_new(struct karena_scope *scope, struct karena_type type) KARENA_CHECKED;
+void *karena_scope_new(struct karena_scope *scope, struct karena_type type) KARENA_CHECKED
+	KARENA_ESCAPE(karena_allocator("fixed"), karena_noescape(1));
 
 /**
  * karena_scope_close() - end a scope

@@ -94,6 +94,16 @@ static __u32 stamp_of(const struct karena_pool *pool)
 	return __atomic_load_n(pool->cycle, __ATOMIC_RELAXED) + 1;
 }
 
+/* What is in a place, which does not keep it any more; in a register before that. */
+static inline void *lift(void **place)
+{
+	void *object = *place;
+
+	__asm__ __volatile__("" : "+r"(object) : : "memory");
+	*place = NULL;
+	return object;
+}
+
 /* --- a thread's shelf --- */
 
 /* Whether the thread may use it now; then it has to leave() it. */
@@ -134,7 +144,7 @@ static int add(struct generation *to, void *object)
 
 static void *take(struct generation *from)
 {
-	return from->nr ? from->object[--from->nr] : NULL;
+	return from->nr ? lift(&from->object[--from->nr]) : NULL;
 }
 
 static void drop(const struct karena_pool *pool, void *object)
@@ -143,7 +153,7 @@ static void drop(const struct karena_pool *pool, void *object)
 		pool->opts.drop(object, pool->opts.arg);
 }
 
-/* Not with the lock: it may be anything.  Until then the pool has it, as a root. */
+/* Not with the lock: it may be anything. */
 static void drop_all(const struct karena_pool *pool, struct generation *victims)
 {
 	void *object;
@@ -159,7 +169,7 @@ static void drop_all(const struct karena_pool *pool, struct generation *victims)
 static void clear_shelf(struct shelf *shelf, struct generation *to)
 {
 	while (shelf->nr && add(to, shelf->slot[shelf->nr - 1]))
-		shelf->nr--;
+		lift(&shelf->slot[--shelf->nr]);
 }
 
 static void take_shelves(struct shared *shared, int take_them)
@@ -339,7 +349,7 @@ static void *get_shared(struct karena_pool *pool)
 	pthread_mutex_lock(&shared->lock);
 	age_if_due(pool);
 	shelf = find_shelf(pool);
-	object = shelf && shelf->nr ? shelf->slot[--shelf->nr] : NULL;
+	object = shelf && shelf->nr ? lift(&shelf->slot[--shelf->nr]) : NULL;
 	if (!object)
 		object = take(&shared->generation[shared->now]);
 	if (!object)
@@ -355,7 +365,7 @@ EXPORT void *karena_pool_get(struct karena_pool *pool)
 
 	if (enter(pool, shelf)) {
 		if (shelf->nr)
-			object = shelf->slot[--shelf->nr];
+			object = lift(&shelf->slot[--shelf->nr]);
 		leave(shelf);
 	}
 	if (!object)
@@ -378,7 +388,7 @@ static int put_shared(struct karena_pool *pool, void *object)
 	now = &shared->generation[shared->now];
 	shelf = find_shelf(pool);
 	while (shelf && shelf->nr > SLOTS / 2 && add(now, shelf->slot[shelf->nr - 1]))
-		shelf->nr--;
+		lift(&shelf->slot[--shelf->nr]);
 	if (shelf && shelf->nr < SLOTS) {
 		shelf->slot[shelf->nr++] = object;
 		done = 1;

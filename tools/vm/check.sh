@@ -183,10 +183,11 @@ escape_fuzz() {
 	"$KARENA_TOP/tests/escape/fuzz.py" --count $count --seed "$KARENA_SEED" "$KARENA_BUILD"
 }
 
+# With a seed of its own: that a bug shows is not to be luck.
 escape_planted() {
 	local bug rc=0
 	for bug in loops writes content bytes cells moves frees aliases; do
-		"$KARENA_TOP/tests/escape/fuzz.py" --plant $bug --count 60 --seed "$KARENA_SEED" \
+		"$KARENA_TOP/tests/escape/fuzz.py" --plant $bug --count 60 --seed 1 \
 			"$KARENA_BUILD" || rc=1
 	done
 	return $rc

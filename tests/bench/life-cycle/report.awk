@@ -18,6 +18,9 @@ BEGIN {
 	scale["bytes"] = 1
 }
 
+# Of a serial line.
+{ sub(/\r$/, "") }
+
 function parse(    i, pair)
 {
 	delete field

@@ -123,20 +123,20 @@ static long long longest_gap_us(void)
 	return gap;
 }
 
-/* Microseconds that @share of all times were below: the end of the bucket it is in. */
+/* Microseconds that @share of all times were below, as if even in each bucket. */
 static double below_us(const struct karena_explain *e, double share)
 {
-	__u64 all = 0, sum = 0;
+	double all = 0, sum = 0, low = 0, high = 1;
 	int i;
 
 	for (i = 0; i < KARENA_GC_BUCKETS; i++)
 		all += e->return_us[i];
-	for (i = 0; i < KARENA_GC_BUCKETS; i++) {
+	for (i = 0; i < KARENA_GC_BUCKETS - 1; i++, low = high, high *= 2) {
+		if (sum + e->return_us[i] >= share * all)
+			return low + (high - low) * (share * all - sum) / e->return_us[i];
 		sum += e->return_us[i];
-		if (sum >= share * all)
-			break;
 	}
-	return i ? 1 << i : 1;
+	return low;
 }
 
 static void locks(size_t mib)
