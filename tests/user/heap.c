@@ -333,6 +333,21 @@ bool user_numbers(struct karena_info *info)
 	return good;
 }
 
+bool user_at_rest(struct karena_info *info)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned int looks;
+
+	for (looks = 0; looks < MAX_LOOKS; looks++) {
+		if (!user_numbers(info))
+			return false;
+		if (!info->user_heaps)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return check_eq(info->user_heaps, 0);
+}
+
 bool user_back_to(const struct karena_info *before)
 {
 	struct timespec pause = { .tv_nsec = 1000000 };

@@ -87,6 +87,8 @@ int dev_info(int fd, struct karena_info *info);
 
 /* Numbers of the caller's user, read through a descriptor of their own. */
 bool user_numbers(struct karena_info *info);
+/* When no heap is there any more: one that was closed may be, while memory is reclaimed. */
+bool user_at_rest(struct karena_info *info);
 /*
  * True when the user holds the bytes and heaps of @before again.  What the
  * kernel gives back after the call that dropped the last reference (a dying

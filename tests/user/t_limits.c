@@ -143,7 +143,7 @@ static void group_limit(void (*fn)(void *arg))
 {
 	struct karena_info before;
 
-	if (!user_numbers(&before) || !group_open())
+	if (!user_at_rest(&before) || !group_open())
 		return;
 	tap_isolate(fn, NULL);
 	group_close();
@@ -335,7 +335,7 @@ static void machine_gets_back(void)
 
 	if (start < 2 * bytes)
 		return tap_skip("only %lld MiB are free", start / (__s64)MIB);
-	if (!user_numbers(&before))
+	if (!user_at_rest(&before))
 		return;
 	for (round = 0; round < 8; round++) {
 		struct heap heap;
@@ -377,7 +377,7 @@ static void heaps_come_and_go(void)
 	struct karena_info before;
 	__s64 start, end;
 
-	if (!user_numbers(&before))
+	if (!user_at_rest(&before))
 		return;
 	make_and_end(rounds);
 	user_back_to(&before);
