@@ -5,8 +5,8 @@
  * wanted it.
  */
 #include <linux/delay.h>
+#include <linux/hrtimer.h>
 #include <linux/slab.h>
-#include <linux/smp.h>
 
 #include "test.h"
 
@@ -19,6 +19,14 @@ struct thing {
 	unsigned long owner;		/* 0: in the pool */
 };
 
+/* Interrupts one of the threads. */
+struct interrupter {
+	struct hrtimer timer;
+	struct world *w;
+};
+
+#define THREADS		4u
+
 struct world {
 	struct kunit *test;
 	struct karena_pool *pool;
@@ -26,6 +34,7 @@ struct world {
 	atomic_t dropped;
 	atomic_t errors;
 	bool over;
+	struct interrupter interrupter[THREADS];
 };
 
 static void *make_thing(void *arg, gfp_t gfp)
@@ -172,15 +181,18 @@ static void use_pool(struct world *w, unsigned int n, unsigned long owner, gfp_t
 	}
 }
 
-static void use_in_interrupt(void *arg)
+static enum hrtimer_restart use_in_interrupt(struct hrtimer *timer)
 {
-	use_pool(arg, 3, 1000 + smp_processor_id(), GFP_ATOMIC);
+	struct interrupter *in = container_of(timer, struct interrupter, timer);
+
+	use_pool(in->w, 3, 1000 + smp_processor_id(), GFP_ATOMIC);
+	hrtimer_forward_now(timer, us_to_ktime(KT_SLOW ? 300 : 70));
+	return HRTIMER_RESTART;
 }
 
-static void interrupt_and_age(struct world *w)
+static void age(struct world *w)
 {
 	while (!READ_ONCE(w->over)) {
-		on_each_cpu(use_in_interrupt, w, true);
 		karena_pool_age(w->pool);
 		cond_resched();
 	}
@@ -189,19 +201,24 @@ static void interrupt_and_age(struct world *w)
 static int busy_thread(struct kt_thread *thread)
 {
 	struct world *w = thread->arg;
+	struct interrupter *in = &w->interrupter[thread->index];
 	unsigned int i, steps = kt_steps(THREAD_STEPS);
 
 	if (!thread->index) {
-		interrupt_and_age(w);
+		age(w);
 		return 0;
 	}
+	in->w = w;
+	hrtimer_setup(&in->timer, use_in_interrupt, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
+	hrtimer_start(&in->timer, us_to_ktime(100), HRTIMER_MODE_REL_PINNED);
 	for (i = 0; i < steps; i++) {
 		use_pool(w, 1 + kt_below(&thread->rnd, 8), 1 + thread->index, GFP_KERNEL);
 		if (i % 64 == 0)
 			cond_resched();
 	}
+	hrtimer_cancel(&in->timer);
 	/* The last one lets the first one end. */
-	if (thread->index == 3)
+	if (thread->index == THREADS - 1)
 		WRITE_ONCE(w->over, true);
 	return 0;
 }
@@ -212,7 +229,7 @@ static void pool_threads(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, w);
 	new_pool(test, w, NULL);
-	KUNIT_EXPECT_EQ(test, kt_threads(test, 4, busy_thread, w), 0);
+	KUNIT_EXPECT_EQ(test, kt_threads(test, THREADS, busy_thread, w), 0);
 	kunit_info(test, "%d made, %d dropped while they were in use\n", atomic_read(&w->made),
 		   atomic_read(&w->dropped));
 	end_pool(test, w);
