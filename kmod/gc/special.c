@@ -41,28 +41,39 @@ static unsigned long key_of(unsigned long addr)
 
 /* --- objects --- */
 
+/* The span of the object that begins at an address; NULL if none does.  Under RCU. */
+static struct karena_span *find_start(struct karena_heap *heap, unsigned long addr, u32 *index)
+{
+	struct karena_span *span = karena_find_object(heap, addr, index);
+
+	return span && addr == span->base + (unsigned long)*index * span->size ? span : NULL;
+}
+
 /* Whether a live object begins at an address; of a program's heap it says so from then on. */
 static int hold_object(struct karena_heap *heap, unsigned long addr)
 {
 	struct karena_span *span;
-	int err = -ENOENT;
+	bool live = false;
 	u32 index;
-	u8 state;
 
 	rcu_read_lock();
-	span = karena_find_object(heap, addr, &index);
+	span = find_start(heap, addr, &index);
 	if (span && span->tiny) {
-		err = -EINVAL;
-	} else if (span && addr == span->base + (unsigned long)index * span->size) {
-		if (heap->user) {
-			state = cmpxchg(&span->state[index], KARENA_LIVE, KARENA_SPECIAL);
-			err = karena_is_live(state) ? 0 : -ENOENT;
-		} else if (karena_usable_addr(heap, addr)) {
-			err = 0;
-		}
+		rcu_read_unlock();
+		return -EINVAL;
 	}
+	if (span && heap->user)
+		live = karena_is_live(cmpxchg(&span->state[index], KARENA_LIVE, KARENA_SPECIAL));
+	else if (span)
+		live = karena_usable_addr(heap, addr);
 	rcu_read_unlock();
-	return err;
+	return live ? 0 : -ENOENT;
+}
+
+/* That of an address, and of none that only has the same key. */
+static struct karena_special *find_special(struct xarray *set, unsigned long addr)
+{
+	return IS_ALIGNED(addr, sizeof(u64)) ? xa_load(set, key_of(addr)) : NULL;
 }
 
 /* An object of a program that has no specials any more is one as all others. */
@@ -72,11 +83,10 @@ static void let_go(struct karena_gc *gc, unsigned long addr)
 	struct karena_span *span;
 	u32 index;
 
-	if (!gc->world || xa_load(&set->objects, key_of(addr)) ||
-	    xa_load(&set->cells, key_of(addr)))
+	if (!gc->world || find_special(&set->objects, addr) || find_special(&set->cells, addr))
 		return;
 	rcu_read_lock();
-	span = karena_find_object(gc->heap, addr, &index);
+	span = find_start(gc->heap, addr, &index);
 	if (span)
 		cmpxchg(&span->state[index], KARENA_SPECIAL, KARENA_LIVE);
 	rcu_read_unlock();
@@ -101,7 +111,7 @@ static bool is_marked(struct karena_heap *heap, unsigned long addr)
 
 static struct karena_special *first_of(struct karena_specials *set, unsigned long addr)
 {
-	return xa_load(&set->objects, key_of(addr));
+	return find_special(&set->objects, addr);
 }
 
 static int link_special(struct karena_gc *gc, struct karena_special *special)
@@ -149,7 +159,7 @@ static int add_locked(struct karena_gc *gc, struct karena_special *special)
 
 	if (special->cell) {
 		err = hold_object(gc->heap, special->cell);
-		if (!err && xa_load(&set->cells, key_of(special->cell)))
+		if (!err && find_special(&set->cells, special->cell))
 			err = -EEXIST;
 		if (!err)
 			err = xa_insert(&set->cells, key_of(special->cell), special,
@@ -159,7 +169,7 @@ static int add_locked(struct karena_gc *gc, struct karena_special *special)
 		err = hold_object(gc->heap, special->target);
 	if (!err)
 		err = link_special(gc, special);
-	if (err && special->cell && xa_load(&set->cells, key_of(special->cell)) == special)
+	if (err && special->cell && find_special(&set->cells, special->cell) == special)
 		xa_erase(&set->cells, key_of(special->cell));
 	if (!err)
 		count(gc, special, 1);
@@ -268,7 +278,7 @@ void karena_specials_forget(struct karena_gc *gc, unsigned long addr)
 	struct karena_special *weak;
 
 	mutex_lock(&gc->specials.lock);
-	weak = xa_load(&gc->specials.cells, key_of(addr));
+	weak = find_special(&gc->specials.cells, addr);
 	if (weak)
 		cell_gone(gc, weak);
 	all_gone(gc, addr);
@@ -312,21 +322,21 @@ karena_special_remove(struct karena_gc *gc, unsigned long addr,
 
 /* --- cycles --- */
 
-static void check_cell(struct karena_gc *gc, unsigned long addr)
+static void check_cell(struct karena_gc *gc, struct karena_special *weak)
 {
-	if (!is_marked(gc->heap, addr))
-		cell_gone(gc, xa_load(&gc->specials.cells, key_of(addr)));
+	if (!is_marked(gc->heap, weak->cell))
+		cell_gone(gc, weak);
 }
 
-static void check_object(struct karena_gc *gc, unsigned long addr)
+static void check_object(struct karena_gc *gc, struct karena_special *first)
 {
-	if (!is_marked(gc->heap, addr))
-		all_gone(gc, addr);
+	if (!is_marked(gc->heap, first->target))
+		all_gone(gc, first->target);
 }
 
 /* What happens in between to those behind is seen. */
 static void check_all(struct karena_gc *gc, struct xarray *set,
-		      void (*check)(struct karena_gc *gc, unsigned long addr))
+		      void (*check)(struct karena_gc *gc, struct karena_special *special))
 {
 	struct karena_special *special;
 	unsigned long key;
@@ -334,7 +344,7 @@ static void check_all(struct karena_gc *gc, struct xarray *set,
 
 	mutex_lock(&gc->specials.lock);
 	xa_for_each(set, key, special) {
-		check(gc, key * sizeof(u64));
+		check(gc, special);
 		if (++n % BATCH)
 			continue;
 		mutex_unlock(&gc->specials.lock);
@@ -424,7 +434,7 @@ int karena_cell_target(struct karena_gc *gc, unsigned long cell, unsigned long *
 	while (!try_lock(set))
 		if (wait_event_killable(set->settled, !is_closed(set)))
 			return -EINTR;
-	weak = xa_load(&set->cells, key_of(cell));
+	weak = find_special(&set->cells, cell);
 	*target = weak ? target_of(gc, weak) : 0;
 	mutex_unlock(&set->lock);
 	return 0;
@@ -666,7 +676,7 @@ void karena_specials_exit(struct karena_gc *gc)
 	xa_for_each(&set->cells, key, special)
 		cell_gone(gc, special);
 	xa_for_each(&set->objects, key, special)
-		all_gone(gc, key * sizeof(u64));
+		all_gone(gc, special->target);
 	mutex_unlock(&set->lock);
 	if (!gc->world)
 		call_due(gc);

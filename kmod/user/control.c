@@ -51,12 +51,12 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 void karena_control_special(struct karena_uheap *uh, unsigned long addr)
 {
 	unsigned long i = (addr - uh->heap.base) >> KARENA_PAGE_SHIFT;
-	struct page *page = control_page(uh, 1 + i / ENTRIES);
-	u16 old, *entry;
+	u16 old, *entry = karena_region_find(&uh->control, 1 + i / ENTRIES);
 
-	if (!page)
+	/* There is one where there has ever been a span. */
+	if (!entry)
 		return;
-	entry = (u16 *)page_address(page) + i % ENTRIES;
+	entry += i % ENTRIES;
 	/* As the page may be getting other objects just now, if the program lies. */
 	do
 		old = READ_ONCE(*entry);

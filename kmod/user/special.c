@@ -15,6 +15,7 @@
  */
 #include <linux/fs.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -208,7 +209,8 @@ int karena_weaks_copy(struct karena_uheap *to, struct karena_uheap *from)
 			return -ENOMEM;
 		us->special.cell = weak->cell;
 		err = add(to, us);
-		if (err)
+		/* What a program has freed, and said to be special meanwhile, is free there. */
+		if (err && err != -ENOENT)
 			return err;
 		cond_resched();
 	}
@@ -237,6 +239,9 @@ static ssize_t read_due(struct karena_uheap *uh, char __user *to, size_t room)
 		karena_cleanup_done(gc);
 		karena_special_free(&uh->heap, cleanup);
 		done += sizeof(event);
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
 	}
 	return done;
 }
@@ -270,7 +275,6 @@ ssize_t karena_read(struct file *file, char __user *to, size_t room, loff_t *pos
 __poll_t karena_poll(struct file *file, poll_table *wait)
 {
 	struct karena_uheap *uh = karena_file_heap(file);
-
 	__poll_t mask;
 
 	if (!uh)

@@ -247,6 +247,28 @@ static void cleanups_are_told_once(void)
 	end();
 }
 
+/* What is no start of an object changes nothing of the one that it is in. */
+static void *miss_all(void *arg)
+{
+	/* volatile: the compiler knows that these are wrong. */
+	static const volatile unsigned int misses[] = { 4, 1, 8, 16 };
+	unsigned int i, j;
+
+	(void)arg;
+	for (i = 0; i < NR; i++) {
+		for (j = 0; j < ARRAY_SIZE(misses); j++) {
+			check_eq(karena_free(heap, (char *)strong[i] + misses[j]), -1);
+			check_eq(errno, EINVAL);
+			check_eq(karena_cleanup_del(heap, (char *)strong[i] + misses[j], i), -1);
+			check_eq(errno, ENOENT);
+			check(!karena_weak_new(heap, (char *)strong[i] + misses[j]));
+			check_eq(errno, ENOENT);
+		}
+		check_eq(karena_free(heap, (char *)weak[i] + misses[0]), -1);
+	}
+	return NULL;
+}
+
 /* Frees each third one, and takes their places with others. */
 static void *free_some(void *arg)
 {
@@ -270,6 +292,10 @@ static void freed_by_hand(void)
 	if (!begin())
 		return;
 	run_thread(make_all, heap);
+	run_thread(miss_all, NULL);
+	check_eq(told(cookies, NR), 0);
+	check_eq(gc_stats().weak, NR);
+	run_thread(look_at_all, NULL);
 	run_thread(free_some, NULL);
 	run_thread(look_at_all, NULL);
 	n = told(cookies, NR);
@@ -690,12 +716,13 @@ static void ask_for(struct rng *rng, unsigned int slot, struct node **kept)
 static void *ask(void *arg)
 {
 	struct node *kept[8] = { NULL };
+	unsigned int i, slot;
 	struct rng rng;
-	unsigned int i;
 
 	rng_init(&rng, (uintptr_t)arg);
 	while (!__atomic_load_n(&race->over, __ATOMIC_ACQUIRE) && !race->wrong) {
-		ask_for(&rng, rng_below(&rng, 64u << rng_below(&rng, 11)), &kept[rng_below(&rng, 8)]);
+		slot = rng_below(&rng, 64u << rng_below(&rng, 11));
+		ask_for(&rng, slot, &kept[rng_below(&rng, 8)]);
 		i = rng_below(&rng, 8);
 		if (kept[i] && !is_pair(kept[i], kept[i]->number))
 			wrong("what was kept is not what it was");

@@ -18,10 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "group.h"
 #include "heap.h"
 #include "tap.h"
 
-#define CGROUPS "/sys/fs/cgroup"
 #define DROP_CACHES "/proc/sys/vm/drop_caches"
 #define MODULE_LIMIT "/sys/module/karena/parameters/soft_limit"
 #define BLOCK (64 * KIB)
@@ -342,64 +342,6 @@ static void shrinks(void)
 }
 
 /* --- control groups --- */
-
-static char group[128];
-
-static const char *in_group(const char *file)
-{
-	static char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", group, file);
-	return path;
-}
-
-static bool write_number(const char *path, __u64 number)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu", number);
-	return write_text(path, text);
-}
-
-static __s64 read_number(const char *path, const char *key)
-{
-	char text[4096] = "", *at = text;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (len < 0)
-		return -1;
-	if (*key)
-		at = strstr(text, key);
-	return at ? strtoll(at + strlen(key), NULL, 10) : -1;
-}
-
-static bool group_open(__u64 max)
-{
-	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
-	snprintf(group, sizeof(group), CGROUPS "/karena-memory-%d", getpid());
-	if (mkdir(group, 0755) || access(in_group("memory.max"), W_OK)) {
-		rmdir(group);
-		tap_skip("no memory controller in " CGROUPS);
-		return false;
-	}
-	write_text(in_group("memory.swap.max"), "0");
-	return check(write_number(in_group("memory.max"), max));
-}
-
-static void group_close(void)
-{
-	check_eq(read_number(in_group("memory.events"), "oom_kill "), 0);
-	check(!rmdir(group));
-}
-
-static bool enter_group(void)
-{
-	return check(!mlockall(MCL_CURRENT)) &&
-	       check(write_number(in_group("cgroup.procs"), getpid()));
-}
 
 /* As much as the group has, by turns in the heap and beside it. */
 static void by_turns(void *arg)
