@@ -57,11 +57,13 @@ static int hold_object(struct karena_heap *heap, unsigned long addr)
 	u32 index;
 
 	rcu_read_lock();
-	span = find_start(heap, addr, &index);
+	/* Of those in one block only the first begins where the block does. */
+	span = karena_find_object(heap, addr, &index);
 	if (span && span->tiny) {
 		rcu_read_unlock();
 		return -EINVAL;
 	}
+	span = find_start(heap, addr, &index);
 	if (span && heap->user)
 		live = karena_is_live(cmpxchg(&span->state[index], KARENA_LIVE, KARENA_SPECIAL));
 	else if (span)

@@ -30,7 +30,10 @@ static int collect(void *arg)
 	return 0;
 }
 
-/* Back and forth between both ends of an array, which is scanned from one. */
+/*
+ * Back and forth between both ends of an array, which is scanned from one.  The
+ * collector runs between an odd number of moves, and finds the reference at either.
+ */
 static void move_about(struct karena_heap *heap, void **words)
 {
 	struct karena_gc_stats stats = {};
@@ -40,7 +43,7 @@ static void move_about(struct karena_heap *heap, void **words)
 		words[i & 1 ? 0 : WORDS - 1] = words[i & 1 ? WORDS - 1 : 0];
 		barrier();
 		words[i & 1 ? WORDS - 1 : 0] = NULL;
-		if (!(i % 1024)) {
+		if (!(i % 1023)) {
 			karena_gc_stats(heap, &stats);
 			cond_resched();
 		}
