@@ -81,6 +81,7 @@
 #define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
 #define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_CALLS */
 #define KARENA_FEAT_STACKS	(1ULL << 12)	/* KARENA_OFF_STACKS, KARENA_ROOT_STACKS */
+#define KARENA_FEAT_DUMP	(1ULL << 13)	/* KARENA_IOC_SPANS, _TYPES, _DUMP, _ROOTS, _CACHES */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -1256,6 +1257,185 @@ struct karena_calls {
 };
 KARENA_ASSERT(sizeof(struct karena_calls) == 32);
 
+/**
+ * struct karena_list - part of a list, as several calls have it
+ * @size: sizeof(struct karena_list)
+ * @flags: as the call says
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @reserved: 0
+ * @from: in: 0, or what the last call told; out: where the next one goes on, 0 if that was
+ *	all
+ * @records: address of room for records, a multiple of 8
+ * @length: in: its bytes, at least 4096; out: how many of them are filled
+ *
+ * Each record begins with its size in bytes, a multiple of 8, what is behind it included.
+ * Calls end early if it takes long: with @from, and what there is until then, which may be
+ * nothing.  What happens between two calls, or during one, may be in the list or not; a
+ * heap that nobody uses (KARENA_IOC_DUMP) is told of as it is.
+ *
+ * Errors: EINVAL, EFAULT, EINTR, and those of KARENA_IOC_HEAP_INFO.
+ */
+struct karena_list {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+	__u64 from;
+	__u64 records;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_list) == 40);
+
+/**
+ * struct karena_span_record - KARENA_IOC_SPANS: pages next to each other, by address
+ * @size: bytes of the record, with what follows
+ * @flags: KARENA_SPAN_*
+ * @start: address
+ * @length: bytes, a multiple of KARENA_PAGE_SIZE
+ * @object_size: bytes of an object, of a large one what may be used of it; 0 if there are none
+ * @objects: how many there is room for; 0 in pages that are in no span
+ * @live: how many are allocated, or in magazines of programs
+ * @cached: how many are in magazines and depots of the kernel
+ * @type: number of the type that they have, 0 if none is known
+ * @cycles: how many cycles ago the span was made, at most 65535; 0 if the heap is not
+ *	collected
+ * @reserved: 0
+ *
+ * With KARENA_SPANS_LIVE in karena_list.flags a bit for each object follows, 64 in a __u64,
+ * the lowest first: whether it is allocated.  Of KARENA_SPAN_PACKED that is a block of 16
+ * bytes, in which something is.
+ *
+ * The heap is a program's: EINVAL otherwise, also for another flag.
+ */
+struct karena_span_record {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 length;
+	__u64 object_size;
+	__u32 objects;
+	__u32 live;
+	__u32 cached;
+	__u32 type;
+	__u32 cycles;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_span_record) == 56);
+
+#define KARENA_SPANS_LIVE	(1U << 0)	/* karena_list.flags */
+
+/* karena_span_record.flags */
+#define KARENA_SPAN_FREE	(1U << 0)	/* memory that is in no span */
+#define KARENA_SPAN_LARGE	(1U << 1)	/* one object */
+#define KARENA_SPAN_NOSCAN	(1U << 2)	/* of objects without references */
+#define KARENA_SPAN_CONSERVATIVE (1U << 3)	/* any word of an object may be a reference */
+#define KARENA_SPAN_PACKED	(1U << 4)	/* blocks of objects below 16 bytes */
+#define KARENA_SPAN_SAMPLED	(1U << 5)	/* its object is in the profile */
+#define KARENA_SPAN_UNSWEPT	(1U << 6)	/* what the last cycle found dead is there still */
+
+/**
+ * struct karena_type_record - KARENA_IOC_TYPES: a type, by number
+ * @size: bytes of the record, with what follows
+ * @id: its number
+ * @flags: KARENA_TYPE_*
+ * @nr_refs: references of an object, or of an element; their offsets follow as __u32, one
+ *	of 0 behind an odd number of them
+ * @element: bytes of an object, or of an element, as registered
+ * @live_objects: how many are allocated, arrays as one; large arrays not included
+ * @live_bytes: of these, rounded up to their size classes
+ * @name: as registered
+ *
+ * The heap is a program's: EINVAL otherwise.
+ */
+struct karena_type_record {
+	__u32 size;
+	__u32 id;
+	__u32 flags;
+	__u32 nr_refs;
+	__u64 element;
+	__u64 live_objects;
+	__u64 live_bytes;
+	char name[KARENA_NAME_LEN];
+};
+KARENA_ASSERT(sizeof(struct karena_type_record) == 72);
+
+/**
+ * struct karena_dump - KARENA_IOC_DUMP: a heap as it is at one moment, to be looked at
+ * @size: sizeof(struct karena_dump)
+ * @flags: 0
+ * @id: 0 for the descriptor's own heap, else as in struct karena_heap_info
+ * @fd: out: a descriptor of it, close-on-exec, to read only
+ *
+ * It is a clone (KARENA_IOC_CLONE), and of a heap that is collected it has a list of what
+ * refers to its objects from outside (KARENA_IOC_ROOTS), of the same moment.  Programs
+ * wait as for a clone, and then stand still as they do for a cycle.
+ *
+ * For the user who made the heap, or with CAP_SYS_ADMIN.  Errors: EPERM it is another
+ * user's; EINVAL also if it is private, or no program's; those of KARENA_IOC_CLONE and
+ * KARENA_IOC_HEAP_INFO.
+ */
+struct karena_dump {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__s32 fd;
+};
+KARENA_ASSERT(sizeof(struct karena_dump) == 16);
+
+/* karena_root_record.kind */
+#define KARENA_ROOT_REGISTER	0	/* of a thread */
+#define KARENA_ROOT_STACK	1
+#define KARENA_ROOT_RANGE	2	/* that a program has registered */
+#define KARENA_ROOT_CALL	3	/* a call has it for a program that will get it */
+
+/**
+ * struct karena_root_record - KARENA_IOC_ROOTS: a word that refers to an object
+ * @size: bytes of the record
+ * @kind: KARENA_ROOT_*
+ * @word: what it is: where an object is, begins, or (of registers and stacks) ends
+ * @at: where it is, in the process; of a register its number among the words of its set
+ * @pid: process, in the caller's pid namespace, 0 if not there
+ * @tid: thread, likewise; 0 if it is of no thread
+ *
+ * Of the descriptor's own heap, which is a dump: EINVAL otherwise.
+ */
+struct karena_root_record {
+	__u32 size;
+	__u32 kind;
+	__u64 word;
+	__u64 at;
+	__u32 pid;
+	__u32 tid;
+};
+KARENA_ASSERT(sizeof(struct karena_root_record) == 32);
+
+/**
+ * struct karena_cache_record - KARENA_IOC_CACHES: a magazine that has objects
+ * @size: bytes of the record
+ * @cpu: of whom it is; KARENA_CACHE_DEPOT if of all
+ * @object_size: bytes of an object
+ * @objects: how many it has
+ * @room: how many it may have
+ * @flags: KARENA_CACHE_*
+ * @type: number of the type that they have, 0 if none is known
+ * @reserved: 0
+ */
+struct karena_cache_record {
+	__u32 size;
+	__u32 cpu;
+	__u32 object_size;
+	__u32 objects;
+	__u32 room;
+	__u32 flags;
+	__u32 type;
+	__u32 reserved;
+};
+KARENA_ASSERT(sizeof(struct karena_cache_record) == 32);
+
+#define KARENA_CACHE_DEPOT	((__u32)-1)
+#define KARENA_CACHE_PROGRAM	(1U << 0)	/* programs take from it by themselves */
+#define KARENA_CACHE_NOSCAN	(1U << 1)	/* of objects without references */
+
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
 #define KARENA_PHASE_MARK	1
@@ -1332,5 +1512,10 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_EXPLAIN	_IOWR(KARENA_IOC_MAGIC, 0x1b, struct karena_explain)
 #define KARENA_IOC_PROFILE	_IOWR(KARENA_IOC_MAGIC, 0x1c, struct karena_profile)
 #define KARENA_IOC_CALLS	_IOW(KARENA_IOC_MAGIC, 0x1d, struct karena_calls)
+#define KARENA_IOC_SPANS	_IOWR(KARENA_IOC_MAGIC, 0x1e, struct karena_list)
+#define KARENA_IOC_TYPES	_IOWR(KARENA_IOC_MAGIC, 0x1f, struct karena_list)
+#define KARENA_IOC_DUMP		_IOWR(KARENA_IOC_MAGIC, 0x20, struct karena_dump)
+#define KARENA_IOC_ROOTS	_IOWR(KARENA_IOC_MAGIC, 0x21, struct karena_list)
+#define KARENA_IOC_CACHES	_IOWR(KARENA_IOC_MAGIC, 0x22, struct karena_list)
 
 #endif /* _UAPI_KARENA_H */
