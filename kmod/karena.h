@@ -116,7 +116,7 @@ struct karena_type {
 	struct karena_heap *heap;
 	u32 size;
 	u32 element;				/* as asked for */
-	const struct karena_layout *layout;	/* NULL: of a size only */
+	struct karena_layout *layout;		/* NULL: of a size only */
 	struct karena_central **sized;		/* by size class, for arrays */
 	struct hlist_node node;
 	char name[32];

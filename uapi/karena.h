@@ -81,7 +81,7 @@
 #define KARENA_FEAT_RETURN	(1ULL << 10)	/* KARENA_IOC_RECLAIM, _MEMORY, _EXPLAIN; poll(2) */
 #define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_CALLS */
 #define KARENA_FEAT_STACKS	(1ULL << 12)	/* KARENA_OFF_STACKS, KARENA_ROOT_STACKS */
-#define KARENA_FEAT_DUMP	(1ULL << 13)	/* KARENA_IOC_SPANS, _TYPES, _DUMP, _ROOTS, _CACHES */
+#define KARENA_FEAT_DUMP	(1ULL << 13)	/* KARENA_IOC_DUMP, _SPANS, _TYPES, _CACHES */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -1269,11 +1269,11 @@ KARENA_ASSERT(sizeof(struct karena_calls) == 32);
  * @length: in: its bytes, at least 4096; out: how many of them are filled
  *
  * Each record begins with its size in bytes, a multiple of 8, what is behind it included.
- * Calls end early if it takes long: with @from, and what there is until then, which may be
- * nothing.  What happens between two calls, or during one, may be in the list or not; a
+ * What happens between two calls, or during one, may be in the list or not, or twice; a
  * heap that nobody uses (KARENA_IOC_DUMP) is told of as it is.
  *
- * Errors: EINVAL, EFAULT, EINTR, and those of KARENA_IOC_HEAP_INFO.
+ * Errors: EINVAL, EFAULT, ENOMEM, EINTR killed while at it, and those of
+ * KARENA_IOC_HEAP_INFO.
  */
 struct karena_list {
 	__u32 size;
@@ -1300,6 +1300,9 @@ KARENA_ASSERT(sizeof(struct karena_list) == 40);
  * @cycles: how many cycles ago the span was made, at most 65535; 0 if the heap is not
  *	collected
  * @reserved: 0
+ *
+ * Pages are counted from the begin of the window in karena_list.from: whoever wants to know
+ * of one page begins there, and gets first what is around it.
  *
  * With KARENA_SPANS_LIVE in karena_list.flags a bit for each object follows, 64 in a __u64,
  * the lowest first: whether it is allocated.  Of KARENA_SPAN_PACKED that is a block of 16
@@ -1368,7 +1371,8 @@ KARENA_ASSERT(sizeof(struct karena_type_record) == 72);
  *
  * It is a clone (KARENA_IOC_CLONE), and of a heap that is collected it has a list of what
  * refers to its objects from outside (KARENA_IOC_ROOTS), of the same moment.  Programs
- * wait as for a clone, and then stand still as they do for a cycle.
+ * stand still as they do for a cycle, and wait as for a clone.  EAGAIN also if they do not
+ * for a second.
  *
  * For the user who made the heap, or with CAP_SYS_ADMIN.  Errors: EPERM it is another
  * user's; EINVAL also if it is private, or no program's; those of KARENA_IOC_CLONE and

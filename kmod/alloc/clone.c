@@ -22,7 +22,9 @@ struct picture {
 	unsigned long npages;
 	size_t large_size;		/* 0 if it is of a class */
 	unsigned int spc;
-	const struct karena_layout *layout;
+	enum karena_layout_kind kind;
+	u32 type;
+	u32 age;			/* cycles since it was made */
 	unsigned int size;		/* of an object */
 	unsigned int live;		/* how many objects */
 	u16 tiny[KARENA_PAGE_SIZE / KARENA_TINY_SIZE];	/* see tiny.c */
@@ -60,7 +62,9 @@ static bool look_at(struct karena_heap *heap, unsigned long page, struct picture
 		picture->npages = span->central ? karena_class_pages[span->central->class] :
 				  span->large_size >> KARENA_PAGE_SHIFT;
 		picture->spc = span->central ? span->central->spc : 0;
-		picture->layout = span->layout;
+		picture->kind = span->layout->kind;
+		picture->type = span->layout->type;
+		picture->age = READ_ONCE(heap->cycle) - span->born;
 		picture->size = span->size;
 		look_at_objects(span, picture);
 	}
@@ -87,11 +91,11 @@ static void paint_objects(struct karena_span *span, const struct picture *pictur
 	}
 }
 
-/* The type of the clone for what objects of a type of the other heap hold; or NULL. */
+/* The clone's type; or NULL. */
 static struct karena_type *type_of(struct karena_cloner *cloner,
 				   const struct picture *picture)
 {
-	return cloner->type ? cloner->type(cloner, picture->layout) : NULL;
+	return cloner->type ? cloner->type(cloner, picture->type) : NULL;
 }
 
 static struct karena_central *central_of(struct karena_cloner *cloner,
@@ -111,8 +115,8 @@ static const struct karena_layout *layout_of(struct karena_cloner *cloner,
 
 	if (type)
 		return type->layout;
-	return picture->layout == &karena_layout_noscan ? &karena_layout_noscan :
-							  &karena_layout_conservative;
+	return picture->kind == KARENA_LAYOUT_NOSCAN ? &karena_layout_noscan :
+						       &karena_layout_conservative;
 }
 
 static int paint(struct karena_cloner *cloner, const struct picture *picture,
@@ -132,6 +136,7 @@ static int paint(struct karena_cloner *cloner, const struct picture *picture,
 	if (!span)
 		return -ENOMEM;
 	paint_objects(span, picture);
+	span->born = READ_ONCE(heap->cycle) - picture->age;
 	if (central)
 		karena_central_adopt(central, span);
 	else

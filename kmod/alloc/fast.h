@@ -93,6 +93,7 @@ struct karena_span {
 	u32 nfree;			/* central lock */
 	u32 hint;			/* first word of free that may have a bit */
 	u32 swept;			/* cycle after which it was, central lock */
+	u32 born;			/* cycle that began last when it was made */
 	u16 *tiny;			/* see tiny.c */
 
 	/* Of the collector, see gc/queue.c; but for info all is of who has set QUEUED. */

@@ -96,13 +96,21 @@ enum karena_layout_kind {
 
 struct karena_layout {
 	enum karena_layout_kind kind;
-	u32 size;			/* of an element, in bytes */
+	u32 size;			/* of an element with references, in bytes */
+	u32 type;			/* number of the program's type, or 0 */
 	u64 mask;
 	u32 nr;
 	u32 offset[];			/* in words */
 };
 
+/* Of objects that have no type. */
 extern const struct karena_layout karena_layout_conservative, karena_layout_noscan;
+
+/* Whether it says which words are references. */
+static inline bool karena_layout_has_refs(const struct karena_layout *layout)
+{
+	return layout->kind >= KARENA_LAYOUT_MASK;
+}
 
 /* What a marker needs to scan an object that it knows no more of: of a central. */
 struct karena_shape {
@@ -508,16 +516,15 @@ void karena_reject(struct karena_heap *heap, unsigned long addr, enum karena_rej
  * @from: the other one
  * @to: the clone
  * @take: gives the clone pages with these numbers, in ascending order; NULL without memory
- * @type: the clone's type for a layout of the other heap; NULL if that is of none.  May
- *	be NULL if there are no types
+ * @type: the clone's type that has the number of the other heap's.  May be NULL if there
+ *	are no types
  */
 struct karena_cloner {
 	struct karena_heap *from;
 	struct karena_heap *to;
 	struct karena_run *(*take)(struct karena_cloner *cloner, unsigned long start,
 				   unsigned long npages, gfp_t gfp);
-	struct karena_type *(*type)(struct karena_cloner *cloner,
-				    const struct karena_layout *layout);
+	struct karena_type *(*type)(struct karena_cloner *cloner, u32 id);
 };
 
 int karena_heap_clone(struct karena_cloner *cloner);

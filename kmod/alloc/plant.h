@@ -53,6 +53,7 @@ enum karena_plant {
 	KARENA_PLANT_FREE_UNSEEN,	/* what is freed stays in the profile */
 	KARENA_PLANT_TAKES_UNCOUNTED,	/* no magazine asks for a sample */
 	KARENA_PLANT_NO_LEFT_STACK,	/* stacks that no thread is on */
+	KARENA_PLANT_ROOTS_EARLY,	/* of a dump, before its heap is frozen */
 };
 
 enum karena_point {

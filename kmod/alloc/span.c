@@ -33,10 +33,8 @@ static bool has_states(const struct karena_central *central)
 /* What programs know of a span, as struct karena_control says. */
 static unsigned int span_value(const struct karena_span *span)
 {
-	bool typed = span->layout != &karena_layout_conservative &&
-		     span->layout != &karena_layout_noscan;
-
-	return (1 + (span->central ? span->central->spc : 0)) | (typed ? KARENA_MAP_TYPED : 0);
+	return (1 + (span->central ? span->central->spc : 0)) |
+	       (karena_layout_has_refs(span->layout) ? KARENA_MAP_TYPED : 0);
 }
 
 /* Where the states begin in a span. */
@@ -146,6 +144,7 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	span->heap = heap;
 	span->run = run;
 	span->layout = layout;
+	span->born = READ_ONCE(heap->cycle);
 	span->base = heap->base + (run->start << KARENA_PAGE_SHIFT);
 	if (central)
 		span_init_small(span, central);

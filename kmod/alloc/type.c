@@ -62,9 +62,7 @@ void karena_types_delete(struct karena_heap *heap)
 	struct hlist_node *next;
 
 	hlist_for_each_entry_safe(type, next, &heap->types, node) {
-		/* The two without offsets are no one's. */
-		if (type->layout && type->layout->nr)
-			kfree(type->layout);
+		kfree(type->layout);
 		kfree(type->sized);
 		kfree(type);
 	}

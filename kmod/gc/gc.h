@@ -72,6 +72,14 @@ struct karena_section {
 	pid_t pid;
 };
 
+/* Where a word of a program is. */
+struct karena_origin {
+	u32 kind;			/* KARENA_ROOT_* */
+	unsigned long at;
+	bool of_thread;
+	struct task_struct *task;	/* the thread, or one of its process; or NULL */
+};
+
 /*
  * What is done with the words of programs, whatever they are.  In registers and on
  * stacks the address where an object ends is a reference to it: loops are compiled to
@@ -82,6 +90,13 @@ struct karena_visitor {
 	void (*word)(void *arg, unsigned long word);
 	void (*thread_word)(void *arg, unsigned long word);	/* of registers and stacks */
 	void *arg;
+	/* All is visited anew, maybe not for the first time; or NULL. */
+	void (*begin)(void *arg);
+	/* It has been, and all stand still until this returns; or NULL. */
+	void (*standing)(void *arg);
+	/* Not all have stood still: whether to try again.  NULL: for ever. */
+	bool (*again)(void *arg);
+	struct karena_origin *origin;	/* is told where each word is; or NULL */
 };
 
 /*

@@ -47,33 +47,34 @@ static int check_attr(const struct karena_layout_attr *attr, unsigned int *bad)
 	return -EINVAL;
 }
 
-static const struct karena_layout *new_layout(const struct karena_layout_attr *attr, gfp_t gfp)
+static enum karena_layout_kind kind_of(const struct karena_layout_attr *attr)
+{
+	if (attr->flags & KARENA_CONSERVATIVE)
+		return KARENA_LAYOUT_CONSERVATIVE;
+	if (!attr->nr_refs)
+		return KARENA_LAYOUT_NOSCAN;
+	return attr->size <= 64 * WORD ? KARENA_LAYOUT_MASK : KARENA_LAYOUT_OFFSETS;
+}
+
+static struct karena_layout *new_layout(const struct karena_layout_attr *attr, gfp_t gfp)
 {
 	struct karena_layout *layout;
 	unsigned int i;
 
-	if (attr->flags & KARENA_CONSERVATIVE)
-		return &karena_layout_conservative;
-	if (!attr->nr_refs)
-		return &karena_layout_noscan;
 	layout = kzalloc(struct_size(layout, offset, attr->nr_refs), gfp);
 	if (!layout)
 		return NULL;
+	layout->kind = kind_of(attr);
+	if (!karena_layout_has_refs(layout))
+		return layout;
 	layout->size = attr->size;
 	layout->nr = attr->nr_refs;
-	layout->kind = attr->size <= 64 * WORD ? KARENA_LAYOUT_MASK : KARENA_LAYOUT_OFFSETS;
 	for (i = 0; i < attr->nr_refs; i++) {
 		layout->offset[i] = attr->refs[i] / WORD;
 		if (layout->kind == KARENA_LAYOUT_MASK)
 			layout->mask |= BIT_ULL(layout->offset[i]);
 	}
 	return layout;
-}
-
-static void free_layout(const struct karena_layout *layout)
-{
-	if (layout && layout->nr)
-		kfree(layout);
 }
 
 /* The central of a type for objects of @size bytes, made on first use. */
@@ -87,7 +88,7 @@ static struct karena_central *sized(struct karena_type *type, size_t size, gfp_t
 	if (likely(central))
 		return central;
 	central = karena_central_new(type->heap,
-				     KARENA_SPC(class, type->layout == &karena_layout_noscan),
+				     KARENA_SPC(class, type->layout->kind == KARENA_LAYOUT_NOSCAN),
 				     type->layout, gfp);
 	if (!central)
 		return NULL;
@@ -160,7 +161,7 @@ struct karena_type *karena_type_register(struct karena_heap *heap,
 	type->size = type->central->size;
 	return type;
 free:
-	free_layout(type->layout);
+	kfree(type->layout);
 	kfree(type->sized);
 	kfree(type);
 	return ERR_PTR(err);

@@ -38,6 +38,12 @@ static unsigned int cached_on(struct karena_mcache *mc, unsigned int cap)
 	return (n <= cap ? n : 0) + READ_ONCE(mc->nr_previous);
 }
 
+/* The same for others. */
+unsigned int karena_stats_cached(struct karena_central *central, unsigned int cpu)
+{
+	return cached_on(per_cpu_ptr(central->cache, cpu), karena_class_magazine(central->class));
+}
+
 static void tally_central(struct karena_central *central, struct tally *t)
 {
 	unsigned int cpu, cap = karena_class_magazine(central->class);

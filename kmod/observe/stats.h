@@ -9,6 +9,7 @@
 
 void karena_stats_heap(struct karena_heap *heap, struct karena_heap_info *info);
 void karena_stats_central(struct karena_central *central, struct karena_class_stat *stat);
+unsigned int karena_stats_cached(struct karena_central *central, unsigned int cpu);
 unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
 				struct karena_class_stat *stat);
 

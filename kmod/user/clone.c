@@ -120,39 +120,10 @@ static struct karena_run *take_shared(struct karena_cloner *cloner, unsigned lon
 
 /* --- types --- */
 
-/* How a clone is made, and the layout that was asked for last. */
-struct filler {
-	struct karena_cloner cloner;
-	const struct karena_layout *layout;
-	struct karena_type *type;
-};
-
-static struct karena_type *find_type(const struct karena_cloner *cloner,
-				     const struct karena_layout *layout)
-{
-	struct karena_uheap *from = to_uheap(cloner->from);
-	struct karena_type *type;
-	unsigned long id;
-
-	xa_for_each(&from->types, id, type)
-		if (type->layout == layout)
-			return karena_uheap_type(to_uheap(cloner->to), id);
-	return NULL;
-}
-
 /* Of the clone of a shared heap, which has them by the same numbers. */
-static struct karena_type *type_of(struct karena_cloner *cloner,
-				   const struct karena_layout *layout)
+static struct karena_type *type_of(struct karena_cloner *cloner, u32 id)
 {
-	struct filler *filler = container_of(cloner, struct filler, cloner);
-
-	if (layout == &karena_layout_conservative || layout == &karena_layout_noscan)
-		return NULL;
-	if (filler->layout != layout) {
-		filler->layout = layout;
-		filler->type = find_type(cloner, layout);
-	}
-	return filler->type;
+	return karena_uheap_type(to_uheap(cloner->to), id);
 }
 
 /* --- at one moment --- */
@@ -227,7 +198,8 @@ static void begin_changes(struct karena_uheap *uh)
 	up_write(&uh->calls);
 }
 
-static void freeze(struct karena_uheap *uh)
+/* From here on nobody comes to what is in the heap. */
+void karena_freeze(struct karena_uheap *uh)
 {
 	if (!karena_is_planted(KARENA_PLANT_NOT_FROZEN))
 		down_write(&uh->freeze);
@@ -236,7 +208,7 @@ static void freeze(struct karena_uheap *uh)
 	karena_unmapped();
 }
 
-static void thaw(struct karena_uheap *uh)
+void karena_thaw(struct karena_uheap *uh)
 {
 	if (!karena_is_planted(KARENA_PLANT_NOT_FROZEN))
 		up_write(&uh->freeze);
@@ -266,15 +238,13 @@ static void free_magazines(struct karena_uheap *clone, struct karena_uheap *uh)
 
 static int fill(struct karena_uheap *clone, struct karena_uheap *uh)
 {
-	struct filler filler = {
-		.cloner = {
-			.from = &uh->heap,
-			.to = &clone->heap,
-			.take = uh->private ? take_private : take_shared,
-			.type = uh->private ? NULL : type_of,
-		},
+	struct karena_cloner cloner = {
+		.from = &uh->heap,
+		.to = &clone->heap,
+		.take = uh->private ? take_private : take_shared,
+		.type = uh->private ? NULL : type_of,
 	};
-	int err = karena_heap_clone(&filler.cloner);
+	int err = karena_heap_clone(&cloner);
 
 	if (!err)
 		free_magazines(clone, uh);
@@ -300,15 +270,25 @@ static int stop_collector(struct karena_uheap *uh)
 	return err ? err : karena_gc_set(&uh->heap, &params);
 }
 
+static int freeze(struct karena_uheap *clone, struct karena_uheap *uh)
+{
+	if (clone->roots)
+		return karena_freeze_with_roots(uh, clone->roots);
+	karena_freeze(uh);
+	return 0;
+}
+
 static int fill_stopped(struct karena_uheap *clone, struct karena_uheap *uh)
 {
 	int err = karena_types_copy(clone, uh);
 
 	if (err)
 		return err;
-	freeze(uh);
+	err = freeze(clone, uh);
+	if (err)
+		return err;
 	err = fill(clone, uh);
-	thaw(uh);
+	karena_thaw(uh);
 	return err ? err : karena_weaks_copy(clone, uh);
 }
 
@@ -339,7 +319,20 @@ static u32 setup_flags(const struct karena_uheap *uh)
 	return KARENA_SETUP_COLLECT | (uh->written ? 0 : KARENA_SETUP_BARRIER);
 }
 
-static struct karena_uheap *make_clone(struct karena_uheap *uh)
+static int fill_clone(struct karena_uheap *clone, struct karena_uheap *uh, bool dump)
+{
+	if (uh->private)
+		return fill_private(clone, uh);
+	if (dump && uh->heap.gc) {
+		clone->roots = karena_roots_new(clone);
+		if (!clone->roots)
+			return -ENOMEM;
+	}
+	return fill_shared(clone, uh);
+}
+
+/* A clone, with a reference; for a @dump with the roots of the moment. */
+struct karena_uheap *karena_clone_make(struct karena_uheap *uh, bool dump)
 {
 	struct karena_setup setup = {
 		.flags = setup_flags(uh),
@@ -353,7 +346,7 @@ static struct karena_uheap *make_clone(struct karena_uheap *uh)
 	clone = karena_uheap_create(&setup, uh);
 	if (IS_ERR(clone))
 		return clone;
-	err = uh->private ? fill_private(clone, uh) : fill_shared(clone, uh);
+	err = fill_clone(clone, uh, dump);
 	if (!err)
 		return clone;
 	karena_heap_put(&clone->heap);
@@ -368,7 +361,7 @@ int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
 
 	if (req->flags || req->reserved)
 		return -EINVAL;
-	clone = make_clone(uh);
+	clone = karena_clone_make(uh, false);
 	if (IS_ERR(clone))
 		return PTR_ERR(clone);
 	err = karena_file_give(clone, O_RDWR, &req->fd, &ureq->fd);

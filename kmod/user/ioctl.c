@@ -50,6 +50,8 @@ union karena_arg {
 	struct karena_explain explain;
 	struct karena_profile profile;
 	struct karena_calls stack;
+	struct karena_list list;
+	struct karena_dump dump;
 };
 
 static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
@@ -63,7 +65,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
 			    KARENA_FEAT_SPECIALS | KARENA_FEAT_RETURN | KARENA_FEAT_PROFILE |
-			    KARENA_FEAT_STACKS,
+			    KARENA_FEAT_STACKS | KARENA_FEAT_DUMP,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -494,6 +496,56 @@ static int do_stack(struct file *file, union karena_arg *arg, void __user *uarg)
 	return karena_do_stack(karena_file_heap(file), &arg->stack);
 }
 
+static int do_list(struct file *file, union karena_arg *arg, unsigned int cmd)
+{
+	struct karena_heap *heap = named_heap(file, arg->list.id, false);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_list(heap, &arg->list, _IOC_NR(cmd));
+	karena_heap_put(heap);
+	return err;
+}
+
+static int do_spans(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return do_list(file, arg, KARENA_IOC_SPANS);
+}
+
+static int do_types(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return do_list(file, arg, KARENA_IOC_TYPES);
+}
+
+static int do_caches(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	return do_list(file, arg, KARENA_IOC_CACHES);
+}
+
+static int do_roots(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	/* A dump is whoever's who has it. */
+	return arg->list.id ? -EINVAL : do_list(file, arg, KARENA_IOC_ROOTS);
+}
+
+static int do_dump(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap;
+	int err = -EINVAL;
+
+	if (arg->dump.flags)
+		return -EINVAL;
+	heap = named_heap(file, arg->dump.id, false);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	/* A descriptor is not enough: addresses of others are in it. */
+	if (heap->user)
+		err = may_see(heap) ? karena_do_dump(to_uheap(heap), &arg->dump, uarg) : -EPERM;
+	karena_heap_put(heap);
+	return err;
+}
+
 #define NEEDS_HEAP	BIT(0)
 #define NEEDS_WRITE	BIT(1)
 #define CHANGES		(NEEDS_HEAP | NEEDS_WRITE | BIT(2))	/* not while a clone is made */
@@ -538,6 +590,11 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_RECLAIM)] = { do_reclaim, KARENA_IOC_RECLAIM, NEEDS_WRITE },
 	[_IOC_NR(KARENA_IOC_MEMORY)] = { do_memory, KARENA_IOC_MEMORY, 0 },
 	[_IOC_NR(KARENA_IOC_EXPLAIN)] = { do_explain, KARENA_IOC_EXPLAIN, 0 },
+	[_IOC_NR(KARENA_IOC_SPANS)] = { do_spans, KARENA_IOC_SPANS, 0 },
+	[_IOC_NR(KARENA_IOC_TYPES)] = { do_types, KARENA_IOC_TYPES, 0 },
+	[_IOC_NR(KARENA_IOC_DUMP)] = { do_dump, KARENA_IOC_DUMP, 0 },
+	[_IOC_NR(KARENA_IOC_ROOTS)] = { do_roots, KARENA_IOC_ROOTS, NEEDS_HEAP },
+	[_IOC_NR(KARENA_IOC_CACHES)] = { do_caches, KARENA_IOC_CACHES, 0 },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

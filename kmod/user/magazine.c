@@ -71,7 +71,7 @@ static bool is_large(unsigned int number)
 }
 
 /* Bytes of an object of a magazine; 0: they differ. */
-static unsigned int bytes_of(unsigned int number)
+unsigned int karena_magazine_bytes(unsigned int number)
 {
 	if (is_large(number))
 		return karena_magazine_pages(number) << KARENA_PAGE_SHIFT;
@@ -84,7 +84,7 @@ static unsigned int bytes_of(unsigned int number)
 /* Objects that a magazine is for; 0: what it would hold has no slot, or is not of a size. */
 static unsigned int __init room_for(bool private, unsigned int number)
 {
-	unsigned int size = bytes_of(number);
+	unsigned int size = karena_magazine_bytes(number);
 
 	if (!size || size % KARENA_SLOT_UNIT)
 		return 0;
@@ -139,7 +139,9 @@ static unsigned int room_of(const struct karena_uheap *uh, unsigned int number)
 /* With how many objects it begins. */
 static unsigned int first_room(const struct karena_uheap *uh, unsigned int number)
 {
-	return min(room_of(uh, number), max(FIRST_BYTES / max(bytes_of(number), 1u), FIRST_ROOM));
+	unsigned int most = FIRST_BYTES / max(karena_magazine_bytes(number), 1u);
+
+	return min(room_of(uh, number), max(most, FIRST_ROOM));
 }
 
 /* Which magazines of a CPU are to sample an object when @left is 0; NULL if none ever was. */
@@ -158,7 +160,7 @@ static unsigned long *due_on(struct karena_uheap *uh, unsigned int cpu)
 static unsigned int draw_left(struct karena_uheap *uh, unsigned int cpu, unsigned int number)
 {
 	unsigned long *due = due_on(uh, cpu);
-	unsigned int bytes = bytes_of(number);
+	unsigned int bytes = karena_magazine_bytes(number);
 	u64 left = MOST_LEFT + 1;
 
 	if (due && bytes && karena_profile_rate(&uh->heap))
@@ -495,17 +497,28 @@ static unsigned int flush(struct karena_uheap *uh, unsigned int number, unsigned
 
 /* --- all of them --- */
 
+/* Objects in a CPU's magazine; @room gets how many it may have by now. */
+unsigned int karena_magazine_count(struct karena_uheap *uh, unsigned int cpu,
+				   unsigned int number, unsigned int *room)
+{
+	struct karena_cpu_magazine *magazine = magazine_of(uh, cpu, number);
+
+	*room = 0;
+	if (!room_of(uh, number) || !magazine)
+		return 0;
+	*room = min_t(unsigned int, READ_ONCE(magazine->end) - first_of(uh, number),
+		      room_of(uh, number));
+	return count_of(uh, magazine, number);
+}
+
 /* Objects in the magazines of a span class, of all CPUs; not more than @most. */
 static u64 count_all(struct karena_uheap *uh, unsigned int number, u64 most)
 {
-	struct karena_cpu_magazine *magazine;
-	unsigned int cpu;
+	unsigned int cpu, room;
 	u64 sum = 0;
 
-	for (cpu = 0; room_of(uh, number) && cpu < nr_cpu_ids; cpu++) {
-		magazine = magazine_of(uh, cpu, number);
-		sum += magazine ? count_of(uh, magazine, number) : 0;
-	}
+	for (cpu = 0; room_of(uh, number) && cpu < nr_cpu_ids; cpu++)
+		sum += karena_magazine_count(uh, cpu, number, &room);
 	return min(sum, most);
 }
 
@@ -534,7 +547,7 @@ void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *inf
 		n = count_all(uh, number, info->live_objects);
 		if (!n)
 			continue;
-		bytes = min(n * bytes_of(number), info->live_bytes);
+		bytes = min(n * karena_magazine_bytes(number), info->live_bytes);
 		info->live_objects -= n;
 		info->live_bytes -= bytes;
 		info->cached_bytes += bytes;
@@ -557,7 +570,7 @@ void karena_magazines_explain(struct karena_uheap *uh, struct karena_explain_cla
 
 	for (number = 1; number < KARENA_NR_MAGAZINES; number++) {
 		class = &classes[class_of(number)];
-		bytes = count_all(uh, number, U64_MAX) * bytes_of(number);
+		bytes = count_all(uh, number, U64_MAX) * karena_magazine_bytes(number);
 		bytes = min(bytes, class->live_bytes);
 		class->live_bytes -= bytes;
 		class->cached_bytes += bytes;
@@ -668,8 +681,8 @@ static unsigned int alloc_large(struct karena_uheap *uh, unsigned int number,
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		addrs[i] = karena_alloc_addr(&uh->heap, bytes_of(number), KARENA_NOZERO,
-					     GFP_KERNEL);
+		addrs[i] = karena_alloc_addr(&uh->heap, karena_magazine_bytes(number),
+					     KARENA_NOZERO, GFP_KERNEL);
 		if (!addrs[i])
 			break;
 	}
@@ -686,7 +699,7 @@ static unsigned int alloc_sampled(struct karena_uheap *uh, const struct demand *
 	if (!uh->heap.gc)
 		flags |= KARENA_NOZERO;
 	*addrs = demand->sampled ?
-		 karena_sample_one(uh, NULL, bytes_of(demand->number), flags) : 0;
+		 karena_sample_one(uh, NULL, karena_magazine_bytes(demand->number), flags) : 0;
 	return !!*addrs;
 }
 

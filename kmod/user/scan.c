@@ -57,8 +57,12 @@ struct karena_scan {
 	const struct karena_visitor *visitor;
 	bool failed;			/* something has not been looked at */
 	bool thread;			/* registers and stack of one */
+	bool registers;			/* and not its stack */
 	bool whole;			/* stacks: also what is below the stack pointer */
 	bool extents;			/* words are those of struct karena_extent */
+	struct task_struct *task;	/* whose words they are, or of whose process */
+	bool of_thread;			/* the former */
+	unsigned long at;		/* where the first of them is */
 	unsigned long objects;		/* bytes that extents of the process may still have */
 	unsigned long words[PAGE_SIZE / sizeof(long)];
 	unsigned long regs[REGS_ROOM / sizeof(long)];
@@ -95,10 +99,36 @@ bool karena_scan_end(const struct karena_scan *scan)
 	return !scan->failed;
 }
 
-/* Before the ranges of a process: all of its extents together are no more than the heap. */
-void karena_scan_process(struct karena_scan *scan)
+/*
+ * Before the ranges of a process: all of its extents together are no more than the heap.
+ * @task: a thread of it, or NULL.
+ */
+void karena_scan_process(struct karena_scan *scan, struct task_struct *task)
 {
+	scan->task = task;
+	scan->of_thread = false;
 	scan->objects = atomic_long_read(&scan->uh->heap.held) << KARENA_PAGE_SHIFT;
+}
+
+static u32 kind_of(const struct karena_scan *scan)
+{
+	if (!scan->thread)
+		return KARENA_ROOT_RANGE;
+	return scan->registers ? KARENA_ROOT_REGISTER : KARENA_ROOT_STACK;
+}
+
+/* For who wants to know where it is: a word that is visited next. */
+static void tell_origin(const struct karena_scan *scan, size_t word)
+{
+	size_t unit = scan->registers ? 1 : sizeof(long);
+
+	if (scan->visitor->origin)
+		*scan->visitor->origin = (struct karena_origin) {
+			.kind = kind_of(scan),
+			.at = scan->at + word * unit,
+			.of_thread = scan->of_thread,
+			.task = scan->task,
+		};
 }
 
 /*
@@ -113,6 +143,7 @@ static void visit_extents(struct karena_scan *scan, const unsigned long *words, 
 
 	for (i = 0; i + 1 < nr; i += 2) {
 		extent = (struct karena_extent){ words[i], words[i + 1] };
+		tell_origin(scan, i);
 		bytes = karena_extent_visit(scan->uh, &extent, scan->objects,
 					    scan->visitor->word, scan->visitor->arg);
 		scan->objects -= bytes;
@@ -132,9 +163,12 @@ static void visit_words(struct karena_scan *scan, const unsigned long *words, si
 		visit_extents(scan, words, nr);
 	if (scan->extents && !scan->whole)
 		return;
-	for (i = 0; i < nr; i++)
-		if (karena_may_refer(scan->uh, words[i]))
-			visit(scan->visitor->arg, words[i]);
+	for (i = 0; i < nr; i++) {
+		if (!karena_may_refer(scan->uh, words[i]))
+			continue;
+		tell_origin(scan, i);
+		visit(scan->visitor->arg, words[i]);
+	}
 }
 
 /* --- memory that is not there --- */
@@ -297,6 +331,7 @@ void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned l
 		size = next - start;
 		if (copy_from_user_nofault(scan->words, (const void __user *)start, size))
 			size = read_missing(scan, start, &next);
+		scan->at = start;
 		visit_words(scan, scan->words, size / sizeof(long));
 		karena_rest(scan->uh);
 	}
@@ -460,8 +495,13 @@ static struct bounds other_stack(struct bounds first, const struct karena_frame 
 void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
 			   struct karena_frame *frame)
 {
+	scan->task = task;
+	scan->of_thread = true;
+	scan->at = 0;
 	scan->thread = true;
+	scan->registers = true;
 	scan_registers(scan, task);
+	scan->registers = false;
 	scan->thread = false;
 	*frame = (struct karena_frame) {
 		.sp = user_stack_pointer(task_pt_regs(task)),
@@ -471,11 +511,14 @@ void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
 	};
 }
 
-void karena_scan_stacks(struct karena_scan *scan, const struct karena_frame *frame)
+void karena_scan_stacks(struct karena_scan *scan, struct task_struct *task,
+			const struct karena_frame *frame)
 {
 	struct bounds stack = mapping_at(scan, frame->sp);
 	struct bounds other = other_stack(first_stack(scan, frame), frame);
 
+	scan->task = task;
+	scan->of_thread = true;
 	scan->thread = true;
 	/* The red zone of an empty stack is all there is of it. */
 	if (!karena_is_planted(KARENA_PLANT_NO_STACK))

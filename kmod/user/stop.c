@@ -536,7 +536,7 @@ static bool scan_thread(struct karena_stop *stop, struct thread *thread)
 		karena_scan_registers(stop->scan, thread->task, &frame);
 	mutex_unlock(&thread->lock);
 	if (there)
-		karena_scan_stacks(stop->scan, &frame);
+		karena_scan_stacks(stop->scan, thread->task, &frame);
 	return true;
 }
 
@@ -552,6 +552,18 @@ static bool scan_threads(struct karena_stop *stop, struct mm_struct *mm)
 	return true;
 }
 
+/* A thread of a process that was asked to stop; or NULL. */
+static struct task_struct *thread_of(struct karena_stop *stop, const struct mm_struct *mm)
+{
+	struct thread *thread;
+	unsigned int i;
+
+	hash_for_each(stop->threads, i, thread, node)
+		if (thread->mm == mm && thread->asked == stop->gate->stopping)
+			return thread->task;
+	return NULL;
+}
+
 static bool scan_process(struct karena_uheap *uh, struct karena_process *process)
 {
 	bool done;
@@ -559,7 +571,7 @@ static bool scan_process(struct karena_uheap *uh, struct karena_process *process
 	if (!mmget_not_zero(process->mm))
 		return true;
 	kthread_use_mm(process->mm);
-	karena_scan_process(uh->stop->scan);
+	karena_scan_process(uh->stop->scan, thread_of(uh->stop, process->mm));
 	scan_ranges(uh, process);
 	done = scan_threads(uh->stop, process->mm);
 	kthread_unuse_mm(process->mm);
@@ -616,6 +628,8 @@ static bool visit_all(struct karena_uheap *uh, const struct karena_visitor *visi
 {
 	unsigned int i;
 
+	if (visitor->begin)
+		visitor->begin(visitor->arg);
 	note_switches(uh->stop);
 	if (snapshot && !visit_heap(uh, visitor))
 		return false;
@@ -656,6 +670,8 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 	} while (!done && !stop->crowded && ktime_get_mono_fast_ns() < end);
 	if (!done)
 		note_blocker(stop);
+	else if (visitor->standing)
+		visitor->standing(visitor->arg);
 	release(stop);
 	calm_down(stop);
 	/* A check takes what it takes. */
@@ -699,19 +715,22 @@ static void prepare_again(struct karena_uheap *uh)
 /*
  * Stops all threads and visits each word that may be a reference and is not in the
  * heap; for the @snapshot also those in pages that may change unseen from here on.
- * Tries until it has succeeded.  Called by a kernel thread; sleeps.
+ * Tries until it has succeeded, or the visitor has enough of it: false then.  Called by a
+ * kernel thread; sleeps.
  */
-void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
+bool karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
 		    bool snapshot)
 {
 	struct karena_uheap *uh = to_uheap(heap);
 	u64 begin = ktime_get_mono_fast_ns();
 	unsigned int backoff = 1;
-	bool reported = false;
+	bool reported = false, done;
 
 	fill_spares(uh->stop, 0);
 	uh->stop->most_pages = MOST_PAGES;
-	while (!try_stop(uh, visitor, snapshot)) {
+	while (!(done = try_stop(uh, visitor, snapshot))) {
+		if (visitor->again && !visitor->again(visitor->arg))
+			break;
 		if (!reported && ktime_get_mono_fast_ns() - begin > REPORT_AFTER) {
 			report(uh);
 			reported = true;
@@ -725,6 +744,7 @@ void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visit
 	}
 	forget_threads(uh->stop, false);
 	put_processes(uh->stop);
+	return done;
 }
 
 /*

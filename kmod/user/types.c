@@ -36,6 +36,8 @@ static int make_type(struct karena_uheap *uh, struct karena_register *req, const
 		karena_uheap_uncharge_meta(uh, KARENA_TYPE_CHARGE);
 		return PTR_ERR(type);
 	}
+	/* Nobody else has it yet. */
+	type->layout->type = req->id;
 	/* The entry is there: needs no memory. */
 	xa_store(&uh->types, req->id, type, GFP_KERNEL);
 	return 0;
@@ -54,14 +56,25 @@ static int register_type(struct karena_uheap *uh, struct karena_register *req, c
 	return err;
 }
 
+/* KARENA_TYPE_* of what objects hold. */
+u32 karena_type_flags(const struct karena_layout *layout)
+{
+	switch (layout->kind) {
+	case KARENA_LAYOUT_CONSERVATIVE:
+		return KARENA_TYPE_CONSERVATIVE;
+	case KARENA_LAYOUT_NOSCAN:
+		return KARENA_TYPE_NOSCAN;
+	default:
+		return 0;
+	}
+}
+
 static bool is_layout(const struct karena_layout *layout, u32 flags, const u32 *refs, u32 nr)
 {
 	u32 i;
 
-	if (layout == &karena_layout_conservative)
-		return flags == KARENA_TYPE_CONSERVATIVE && !nr;
-	if (layout == &karena_layout_noscan)
-		return !(flags & ~KARENA_TYPE_NOSCAN) && !nr;
+	if (!karena_layout_has_refs(layout))
+		return !nr && (flags ?: KARENA_TYPE_NOSCAN) == karena_type_flags(layout);
 	if (flags || layout->nr != nr)
 		return false;
 	for (i = 0; i < nr && layout->offset[i] * sizeof(u64) == refs[i]; i++)
@@ -147,8 +160,7 @@ static int copy_type(struct karena_uheap *to, u32 id, const struct karena_type *
 		.object_size = type->element,
 		.nr_refs = layout->nr,
 		.id = id,
-		.flags = layout == &karena_layout_conservative ? KARENA_TYPE_CONSERVATIVE :
-			 layout == &karena_layout_noscan ? KARENA_TYPE_NOSCAN : 0,
+		.flags = karena_type_flags(layout),
 	};
 	u32 *refs, i;
 	int err;

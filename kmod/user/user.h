@@ -18,6 +18,8 @@
  *	special   weak references and cleanups
  *	kernel    kernel code that works in the heap of a program
  *	profile   calls about where objects come from
+ *	lists     calls that tell of spans, types, magazines
+ *	dump      a heap as it is at one moment, with its roots
  */
 #ifndef _KARENA_USER_H
 #define _KARENA_USER_H
@@ -99,6 +101,7 @@ struct karena_region {
 
 struct karena_stop;
 struct karena_batch;
+struct karena_roots;
 
 struct karena_uheap {
 	struct karena_heap heap;
@@ -142,6 +145,7 @@ struct karena_uheap {
 	struct mutex inflight_lock;	/* held long while all stand */
 	struct list_head inflight;	/* inflight_lock */
 	atomic_long_t specials;		/* of programs: special.c */
+	struct karena_roots *roots;	/* of a dump: dump.c; or NULL */
 	struct karena_stop *stop;
 };
 
@@ -225,6 +229,9 @@ void karena_control_special(struct karena_uheap *uh, unsigned long addr);
 int karena_magazines_init(void);
 void karena_magazines_region(struct karena_uheap *uh);
 unsigned int karena_magazine_of_pages(unsigned long npages);
+unsigned int karena_magazine_bytes(unsigned int number);
+unsigned int karena_magazine_count(struct karena_uheap *uh, unsigned int cpu,
+				   unsigned int number, unsigned int *room);
 void karena_magazines_info(struct karena_uheap *uh, struct karena_heap_info *info);
 void karena_magazines_class(struct karena_uheap *uh, unsigned int spc,
 			    struct karena_class_stat *stat);
@@ -261,6 +268,9 @@ void karena_stale_drop(struct karena_uheap *uh);
 /* clone.c */
 int karena_calls_enter(struct karena_uheap *uh);
 void karena_calls_exit(struct karena_uheap *uh);
+void karena_freeze(struct karena_uheap *uh);
+void karena_thaw(struct karena_uheap *uh);
+struct karena_uheap *karena_clone_make(struct karena_uheap *uh, bool dump);
 int karena_do_clone(struct karena_uheap *uh, struct karena_clone *req,
 		    struct karena_clone __user *ureq);
 
@@ -310,10 +320,11 @@ bool karena_scan_end(const struct karena_scan *scan);
 void karena_scan_range(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_extents(struct karena_scan *scan, unsigned long start, unsigned long end);
 void karena_scan_stack_range(struct karena_scan *scan, const struct karena_range *range);
-void karena_scan_process(struct karena_scan *scan);
+void karena_scan_process(struct karena_scan *scan, struct task_struct *task);
 void karena_scan_registers(struct karena_scan *scan, struct task_struct *task,
 			   struct karena_frame *frame);
-void karena_scan_stacks(struct karena_scan *scan, const struct karena_frame *frame);
+void karena_scan_stacks(struct karena_scan *scan, struct task_struct *task,
+			const struct karena_frame *frame);
 
 /* stop.c */
 int karena_stop_init(struct karena_uheap *uh);
@@ -321,7 +332,7 @@ void karena_stop_exit(struct karena_uheap *uh);
 void karena_stops_end(void);
 void karena_stand(struct karena_uheap *uh);
 void karena_rest(struct karena_uheap *uh);
-void karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
+bool karena_stopped(struct karena_heap *heap, const struct karena_visitor *visitor,
 		    bool snapshot);
 
 /* collect.c */
@@ -362,6 +373,18 @@ void karena_writable_put(struct karena_uheap *uh, void *at);
 int karena_uheap_register(struct karena_uheap *uh, struct karena_register *req,
 			  struct karena_register __user *ureq);
 struct karena_type *karena_uheap_type(struct karena_uheap *uh, u32 id);
+u32 karena_type_flags(const struct karena_layout *layout);
+
+/* lists.c */
+int karena_do_list(struct karena_heap *heap, struct karena_list *req, unsigned int nr);
+
+/* dump.c */
+struct karena_roots *karena_roots_new(struct karena_uheap *uh);
+void karena_roots_delete(struct karena_roots *roots);
+int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots);
+bool karena_roots_tell(struct karena_roots *roots, u64 nr, struct karena_root_record *record);
+int karena_do_dump(struct karena_uheap *uh, struct karena_dump *req,
+		   struct karena_dump __user *ureq);
 int karena_types_copy(struct karena_uheap *to, struct karena_uheap *from);
 
 /* inode.c */

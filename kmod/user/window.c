@@ -405,6 +405,7 @@ static void uheap_free(struct karena_uheap *uh)
 		karena_run_delete(run);
 	karena_run_delete(uh->leaving);
 	karena_collect_exit(uh);
+	karena_roots_delete(uh->roots);
 	karena_stale_drop(uh);
 	karena_region_destroy(uh, &uh->control);
 	karena_region_destroy(uh, &uh->magazines);

@@ -104,6 +104,8 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_WEAK, KARENA_IOC_WEAK_GET, KARENA_IOC_CLEANUP,
 		KARENA_IOC_RECLAIM, KARENA_IOC_MEMORY, KARENA_IOC_EXPLAIN,
 		KARENA_IOC_PROFILE, KARENA_IOC_CALLS, KARENA_IOC_CALLS,
+		KARENA_IOC_SPANS, KARENA_IOC_TYPES, KARENA_IOC_DUMP, KARENA_IOC_ROOTS,
+		KARENA_IOC_CACHES,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -132,6 +134,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_memory memory;
 		struct karena_profile profile;
 		struct karena_calls stack;
+		struct karena_list list;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -200,6 +203,12 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.stack.object = any_address(f);
 		arg.stack.frames = as_addr(f->scratch);
 		arg.stack.count = rng_below(&f->rng, 70);
+	} else if (cmd == KARENA_IOC_SPANS || cmd == KARENA_IOC_TYPES ||
+		   cmd == KARENA_IOC_ROOTS || cmd == KARENA_IOC_CACHES) {
+		arg.list.flags = cmd == KARENA_IOC_SPANS && rng_below(&f->rng, 2);
+		arg.list.from = any_number(f);
+		arg.list.records = as_addr(f->scratch);
+		arg.list.length = 4096;
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
@@ -252,6 +261,8 @@ static void one_call(struct fuzzer *f)
 		close(((struct karena_share *)words)->fd);
 	if (cmd == KARENA_IOC_CLONE)
 		close(((struct karena_clone *)words)->fd);
+	if (cmd == KARENA_IOC_DUMP)
+		close(((struct karena_dump *)words)->fd);
 	if (cmd == KARENA_IOC_RELEASE)
 		f->told = *(struct karena_release *)words;
 }

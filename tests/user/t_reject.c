@@ -11,6 +11,7 @@
 
 #include "heap.h"
 #include "model.h"
+#include "spoilt.h"
 #include "tap.h"
 
 #define PAGE 4096
@@ -47,6 +48,8 @@ union arg {
 	struct karena_explain explain;
 	struct karena_profile profile;
 	struct karena_calls stack;
+	struct karena_list list;
+	struct karena_dump dump;
 	char bytes[1024];
 };
 
@@ -55,6 +58,8 @@ static struct {
 	struct heap heap;
 	/* opened, never set up */
 	int fresh;
+	/* a dump of the heap, for what is asked of such; else -1 */
+	int dump;
 	__u64 object;
 	/* four readable and writable pages, one read-only, one not accessible */
 	char *pages;
@@ -277,6 +282,19 @@ static void valid_stack(union arg *arg)
 	arg->stack.count = 4;
 }
 
+/* Of a heap with a type and an object. */
+static void valid_list(union arg *arg)
+{
+	arg->list.size = sizeof(arg->list);
+	arg->list.records = array();
+	arg->list.length = PAGE;
+}
+
+static void valid_dump(union arg *arg)
+{
+	arg->dump.size = sizeof(arg->dump);
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -331,6 +349,11 @@ static const struct command {
 	{ "profile", KARENA_IOC_PROFILE, sizeof(struct karena_profile), valid_profile, true,
 	  true },
 	{ "calls", KARENA_IOC_CALLS, sizeof(struct karena_calls), valid_stack, false, true },
+	{ "spans", KARENA_IOC_SPANS, sizeof(struct karena_list), valid_list, true, true },
+	{ "types", KARENA_IOC_TYPES, sizeof(struct karena_list), valid_list, true, true },
+	{ "dump", KARENA_IOC_DUMP, sizeof(struct karena_dump), valid_dump, true, true },
+	{ "roots", KARENA_IOC_ROOTS, sizeof(struct karena_list), valid_list, true, true },
+	{ "caches", KARENA_IOC_CACHES, sizeof(struct karena_list), valid_list, true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)
@@ -348,6 +371,17 @@ static bool open_sampled(void)
 	       check_ret(kioctl(bench.heap.fd, KARENA_IOC_PROFILE, &req), 0);
 }
 
+static bool open_dump(void)
+{
+	struct karena_dump req = { .size = sizeof(req) };
+
+	if (!heap_open_collected(&bench.heap, WINDOW, 0) ||
+	    !check_ret(kioctl(bench.heap.fd, KARENA_IOC_DUMP, &req), 0))
+		return false;
+	bench.dump = req.fd;
+	return true;
+}
+
 /* A heap that @cmd is for. */
 static bool bench_open(unsigned long cmd)
 {
@@ -357,7 +391,9 @@ static bool bench_open(unsigned long cmd)
 		return heap_open_private(&bench.heap, WINDOW, MIB);
 	if (cmd == KARENA_IOC_SHADE)
 		return heap_open_with_barrier(&bench.heap, WINDOW, 0);
-	if (cmd == KARENA_IOC_REFILL)
+	if (cmd == KARENA_IOC_ROOTS)
+		return open_dump();
+	if (cmd == KARENA_IOC_REFILL || cmd == KARENA_IOC_TYPES)
 		return heap_open_collected(&bench.heap, WINDOW, 0) &&
 		       check_eq(heap_register(bench.heap.fd, 64, (__u32[]){ 0 }, 1), 1);
 	if (_IOC_NR(cmd) >= _IOC_NR(KARENA_IOC_COLLECT))
@@ -368,6 +404,7 @@ static bool bench_open(unsigned long cmd)
 static bool bench_setup(unsigned long cmd)
 {
 	memset(&bench, 0, sizeof(bench));
+	bench.dump = -1;
 	bench.pages = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!check(bench.pages != MAP_FAILED))
@@ -384,6 +421,7 @@ static bool bench_setup(unsigned long cmd)
 static void bench_exit(void)
 {
 	close(bench.fresh);
+	close(bench.dump);
 	heap_close(&bench.heap);
 	munmap(bench.pages, 6 * PAGE);
 }
@@ -391,6 +429,8 @@ static void bench_exit(void)
 /* The descriptor on which the unspoilt command would succeed. */
 static int target(unsigned long cmd)
 {
+	if (cmd == KARENA_IOC_ROOTS)
+		return bench.dump;
 	return cmd == KARENA_IOC_SETUP ? bench.fresh : bench.heap.fd;
 }
 
@@ -410,237 +450,6 @@ static void refused(int fd, unsigned long cmd, void *arg, int want)
 	else
 		state_same(fd, &before);
 }
-
-#define AT(command, member) offsetof(struct karena_##command, member)
-#define ROOT(member) AT(root_range, member)
-
-/* One member of a valid argument is overwritten. */
-static const struct spoilt {
-	const char *name;
-	unsigned long cmd;
-	int want;
-	size_t offset;
-	/* bytes of the member */
-	size_t len;
-	__u64 value;
-} spoilt[] = {
-	{ "setup: unknown flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4, 8 },
-	{ "setup: a barrier and no collection", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
-	  KARENA_SETUP_BARRIER },
-	{ "setup: private and collected", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
-	  KARENA_SETUP_PRIVATE | KARENA_SETUP_COLLECT },
-	{ "setup: highest flag", KARENA_IOC_SETUP, -EINVAL, AT(setup, flags), 4,
-	  1ULL << 31 },
-	{ "setup: reserved", KARENA_IOC_SETUP, -EINVAL, AT(setup, reserved), 4, 1 },
-	{ "setup: window too small", KARENA_IOC_SETUP, -EINVAL, AT(setup, window), 8, 1 },
-	{ "setup: window 2^63", KARENA_IOC_SETUP, -EINVAL, AT(setup, window), 8,
-	  1ULL << 63 },
-	{ "setup: window that overflows", KARENA_IOC_SETUP, -EINVAL,
-	  AT(setup, window), 8, ~0ULL },
-	{ "setup: limit above the window", KARENA_IOC_SETUP, -EINVAL,
-	  AT(setup, limit), 8, WINDOW + 1 },
-	{ "setup: limit that overflows", KARENA_IOC_SETUP, -EINVAL, AT(setup, limit), 8,
-	  ~0ULL },
-	{ "alloc: unknown flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4, 4 },
-	{ "alloc: highest flag", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, flags), 4,
-	  1ULL << 31 },
-	{ "alloc: no such type", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, type), 4, 1 },
-	{ "alloc: type beyond all", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, type), 4, ~0U },
-	{ "alloc: no objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4, 0 },
-	{ "alloc: too many objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4,
-	  KARENA_MAX_BULK + 1 },
-	{ "alloc: 2^32-1 objects", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, count), 4, ~0U },
-	{ "alloc: size 0", KARENA_IOC_ALLOC, -EINVAL, AT(alloc, object_size), 8, 0 },
-	{ "alloc: nowhere to put addresses", KARENA_IOC_ALLOC, -EFAULT,
-	  AT(alloc, addrs), 8, 0 },
-	{ "alloc: addresses into the kernel", KARENA_IOC_ALLOC, -EFAULT,
-	  AT(alloc, addrs), 8, 0xffff888000000000ULL },
-	{ "alloc: addresses that wrap around", KARENA_IOC_ALLOC, -EFAULT,
-	  AT(alloc, addrs), 8, ~7ULL },
-	{ "free: unknown flag", KARENA_IOC_FREE, -EINVAL, AT(free, flags), 4, 1 },
-	{ "free: no objects", KARENA_IOC_FREE, -EINVAL, AT(free, count), 4, 0 },
-	{ "free: too many objects", KARENA_IOC_FREE, -EINVAL, AT(free, count), 4,
-	  KARENA_MAX_BULK + 1 },
-	{ "free: no array", KARENA_IOC_FREE, -EFAULT, AT(free, addrs), 8, 0 },
-	{ "free: array in the kernel", KARENA_IOC_FREE, -EFAULT, AT(free, addrs), 8,
-	  0xffff888000000000ULL },
-	{ "usable: unknown flag", KARENA_IOC_USABLE, -EINVAL, AT(usable, flags), 4, 1 },
-	{ "usable: address 0", KARENA_IOC_USABLE, -ENOENT, AT(usable, addr), 8, 0 },
-	{ "usable: outside of the window", KARENA_IOC_USABLE, -ENOENT,
-	  AT(usable, addr), 8, 0x1000 },
-	{ "usable: kernel address", KARENA_IOC_USABLE, -ENOENT, AT(usable, addr), 8,
-	  0xffff888000000000ULL },
-	{ "share: unknown flag", KARENA_IOC_SHARE, -EINVAL, AT(share, flags), 4, 2 },
-	{ "share: reserved", KARENA_IOC_SHARE, -EINVAL, AT(share, reserved), 4, 1 },
-	{ "heap_info: next is 2", KARENA_IOC_HEAP_INFO, -EINVAL,
-	  AT(heap_info, next), 4, 2 },
-	{ "heap_info: no such heap", KARENA_IOC_HEAP_INFO, -ENOENT,
-	  AT(heap_info, id), 4, ~0U },
-	{ "class_stats: reserved", KARENA_IOC_CLASS_STATS, -EINVAL,
-	  AT(class_stats, reserved), 4, 1 },
-	{ "class_stats: no such heap", KARENA_IOC_CLASS_STATS, -ENOENT,
-	  AT(class_stats, id), 4, ~0U },
-	{ "class_stats: no array", KARENA_IOC_CLASS_STATS, -EFAULT,
-	  AT(class_stats, stats), 8, 0 },
-	{ "register: unknown flag", KARENA_IOC_REGISTER, -EINVAL, AT(register, flags), 4, 4 },
-	{ "register: both flags", KARENA_IOC_REGISTER, -EINVAL, AT(register, flags), 4, 3 },
-	{ "register: references and none", KARENA_IOC_REGISTER, -EINVAL,
-	  AT(register, flags), 4, KARENA_TYPE_NOSCAN },
-	{ "register: reserved", KARENA_IOC_REGISTER, -EINVAL, AT(register, reserved), 4, 1 },
-	{ "register: size 0", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8, 0 },
-	{ "register: size no multiple of 8", KARENA_IOC_REGISTER, -EINVAL,
-	  AT(register, object_size), 8, 52 },
-	{ "register: too large", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8,
-	  KARENA_MAX_SMALL + 8 },
-	{ "register: size 2^63", KARENA_IOC_REGISTER, -EINVAL, AT(register, object_size), 8,
-	  1ULL << 63 },
-	{ "register: more references than words", KARENA_IOC_REGISTER, -EINVAL,
-	  AT(register, nr_refs), 4, 7 },
-	{ "register: 2^32-1 references", KARENA_IOC_REGISTER, -EINVAL,
-	  AT(register, nr_refs), 4, ~0U },
-	{ "register: no array", KARENA_IOC_REGISTER, -EFAULT, AT(register, refs), 8, 0 },
-	{ "register: array in the kernel", KARENA_IOC_REGISTER, -EFAULT,
-	  AT(register, refs), 8, 0xffff888000000000ULL },
-	{ "register: name that cannot be printed", KARENA_IOC_REGISTER, -EINVAL,
-	  AT(register, name), 1, 7 },
-	{ "collect: unknown flag", KARENA_IOC_COLLECT, -EINVAL, AT(collect, flags), 4, 2 },
-	{ "step: unknown flag", KARENA_IOC_STEP, -EINVAL, AT(step, flags), 4, 1 },
-	{ "root: unknown flag", KARENA_IOC_ROOT, -EINVAL, ROOT(flags), 4, 4 },
-	{ "root: none to take away", KARENA_IOC_ROOT, -ENOENT, ROOT(flags), 4,
-	  KARENA_ROOT_DEL },
-	{ "root: empty", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 0 },
-	{ "root: length no multiple of 8", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 60 },
-	{ "root: length 2^63", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8, 1ULL << 63 },
-	{ "root: beyond the last address", KARENA_IOC_ROOT, -EINVAL, ROOT(length), 8,
-	  -8ULL },
-	{ "root: start no multiple of 8", KARENA_IOC_ROOT, -EINVAL, ROOT(start), 8, 4 },
-	{ "root: in the kernel", KARENA_IOC_ROOT, -EINVAL, ROOT(start), 8,
-	  0xffff888000000000ULL },
-	{ "gc_control: unknown flag", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, flags), 4,
-	  2 },
-	{ "gc_control: percent -2", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, percent), 4,
-	  (__u32)-2 },
-	{ "gc_control: slices of 0", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, slice_us), 4,
-	  0 },
-	{ "gc_control: share of 0", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, share), 4, 0 },
-	{ "gc_control: share above 100", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, share),
-	  4, 101 },
-	{ "gc_control: assists too long", KARENA_IOC_GC_CONTROL, -EINVAL,
-	  AT(gc_control, assist_us), 4, 100001 },
-	{ "gc_control: trace neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
-	  AT(gc_control, trace), 4, 2 },
-	{ "gc_control: check neither 0 nor 1", KARENA_IOC_GC_CONTROL, -EINVAL,
-	  AT(gc_control, check), 4, 2 },
-	{ "gc_control: reserved", KARENA_IOC_GC_CONTROL, -EINVAL, AT(gc_control, reserved), 4,
-	  1 },
-	{ "gc_control: no such heap", KARENA_IOC_GC_CONTROL, -ENOENT, AT(gc_control, id), 4,
-	  0x7fffffff },
-	{ "gc_info: reserved", KARENA_IOC_GC_INFO, -EINVAL, AT(gc_info, reserved), 4, 1 },
-	{ "gc_info: no such heap", KARENA_IOC_GC_INFO, -ENOENT, AT(gc_info, id), 4,
-	  0x7fffffff },
-	{ "collect: reserved", KARENA_IOC_COLLECT, -EINVAL, AT(collect, reserved), 4, 1 },
-	{ "collect: no such heap", KARENA_IOC_COLLECT, -ENOENT, AT(collect, id), 4,
-	  0x7fffffff },
-	{ "shade: unknown flag", KARENA_IOC_SHADE, -EINVAL, AT(shade, flags), 4, 1 },
-	{ "shade: reserved is not 0", KARENA_IOC_SHADE, -EINVAL, AT(shade, reserved), 4, 1 },
-	{ "shade: none", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4, 0 },
-	{ "shade: too many", KARENA_IOC_SHADE, -EINVAL, AT(shade, count), 4,
-	  KARENA_MAX_BULK + 1 },
-	{ "shade: no array", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8, 0 },
-	{ "shade: array in the kernel", KARENA_IOC_SHADE, -EFAULT, AT(shade, addrs), 8,
-	  0xffff888000000000ULL },
-	{ "refill: unknown flag", KARENA_IOC_REFILL, -EINVAL, AT(refill, flags), 4, 2 },
-	{ "refill: no type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 0 },
-	{ "refill: unknown type", KARENA_IOC_REFILL, -EINVAL, AT(refill, type), 4, 2 },
-	{ "refill: none", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4, 0 },
-	{ "refill: too many", KARENA_IOC_REFILL, -EINVAL, AT(refill, count), 4,
-	  KARENA_MAX_BULK + 1 },
-	{ "refill: no room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4, 0 },
-	{ "refill: too much room", KARENA_IOC_REFILL, -EINVAL, AT(refill, room), 4,
-	  KARENA_MAX_EXTENTS + 1 },
-	{ "fill: unknown flag", KARENA_IOC_FILL, -EINVAL, AT(fill, flags), 4, 1 },
-	{ "fill: no magazine", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 0 },
-	{ "fill: of large objects", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 1 },
-	{ "fill: of 8 bytes", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4, 3 },
-	{ "fill: of packed objects", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
-	  KARENA_NR_MAGAZINES - 1 },
-	{ "fill: behind the last", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
-	  KARENA_NR_MAGAZINES },
-	{ "fill: far behind the last", KARENA_IOC_FILL, -EINVAL, AT(fill, magazine), 4,
-	  UINT32_MAX },
-	{ "flush: unknown flag", KARENA_IOC_FLUSH, -EINVAL, AT(flush, flags), 4, 2 },
-	{ "flush: all and one", KARENA_IOC_FLUSH, -EINVAL, AT(flush, flags), 4,
-	  KARENA_FLUSH_ALL },
-	{ "flush: no magazine", KARENA_IOC_FLUSH, -EINVAL, AT(flush, magazine), 4, 0 },
-	{ "flush: behind the last", KARENA_IOC_FLUSH, -EINVAL, AT(flush, magazine), 4,
-	  KARENA_NR_MAGAZINES },
-	{ "flush: reserved", KARENA_IOC_FLUSH, -EINVAL, AT(flush, reserved), 4, 1 },
-	{ "release: unknown flag", KARENA_IOC_RELEASE, -EINVAL, AT(release, flags), 4, 2 },
-	{ "release: what was not told", KARENA_IOC_RELEASE, -EINVAL, AT(release, length), 8,
-	  KARENA_PAGE_SIZE },
-	{ "clone: unknown flag", KARENA_IOC_CLONE, -EINVAL, AT(clone, flags), 4, 1 },
-	{ "clone: reserved", KARENA_IOC_CLONE, -EINVAL, AT(clone, reserved), 4, 1 },
-	{ "weak: unknown flag", KARENA_IOC_WEAK, -EINVAL, AT(weak_cell, flags), 4, 1 },
-	{ "weak: no cell", KARENA_IOC_WEAK, -ENOENT, AT(weak_cell, cell), 8, 0 },
-	{ "weak: no object", KARENA_IOC_WEAK, -ENOENT, AT(weak_cell, object), 8, 0 },
-	{ "weak_get: unknown flag", KARENA_IOC_WEAK_GET, -EINVAL, AT(weak_cell, flags), 4, 1 },
-	{ "weak_get: no cell", KARENA_IOC_WEAK_GET, -EINVAL, AT(weak_cell, cell), 8, 0 },
-	{ "cleanup: unknown flag", KARENA_IOC_CLEANUP, -EINVAL, AT(cleanup_call, flags), 4, 2 },
-	{ "cleanup: no object", KARENA_IOC_CLEANUP, -ENOENT, AT(cleanup_call, object), 8, 0 },
-	{ "cleanup: none to be taken back", KARENA_IOC_CLEANUP, -ENOENT, AT(cleanup_call, flags),
-	  4, KARENA_CLEANUP_DEL },
-	{ "grow: unknown flag", KARENA_IOC_GROW, -EINVAL, AT(grow, flags), 4, 1 },
-	{ "grow: part of a page", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
-	  KARENA_PAGE_SIZE / 2 },
-	{ "grow: above the window", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
-	  WINDOW + KARENA_PAGE_SIZE },
-	{ "grow: length that overflows", KARENA_IOC_GROW, -EINVAL, AT(grow, length), 8,
-	  -KARENA_PAGE_SIZE },
-	{ "reclaim: unknown flag", KARENA_IOC_RECLAIM, -EINVAL, AT(reclaim, flags), 4, 2 },
-	{ "reclaim: reserved", KARENA_IOC_RECLAIM, -EINVAL, AT(reclaim, reserved), 4, 1 },
-	{ "reclaim: no such heap", KARENA_IOC_RECLAIM, -ENOENT, AT(reclaim, id), 4, UINT32_MAX },
-	{ "memory: unknown flag", KARENA_IOC_MEMORY, -EINVAL, AT(memory, flags), 4, 3 },
-	{ "memory: reserved", KARENA_IOC_MEMORY, -EINVAL, AT(memory, reserved), 4, 1 },
-	{ "memory: no such heap", KARENA_IOC_MEMORY, -ENOENT, AT(memory, id), 4, UINT32_MAX },
-	{ "memory: more than eager", KARENA_IOC_MEMORY, -EINVAL, AT(memory, eager), 4, 2 },
-	{ "memory: unknown policy", KARENA_IOC_MEMORY, -EINVAL, AT(memory, policy), 4, 3 },
-	{ "memory: a wait for nothing", KARENA_IOC_MEMORY, -EINVAL, AT(memory, policy), 4,
-	  KARENA_OVER_FAIL },
-	{ "memory: too long a wait", KARENA_IOC_MEMORY, -EINVAL, AT(memory, wait_ms), 4, 1001 },
-	{ "memory: over is told", KARENA_IOC_MEMORY, -EINVAL, AT(memory, over), 4, 1 },
-	{ "explain: reserved", KARENA_IOC_EXPLAIN, -EINVAL, AT(explain, reserved), 4, 1 },
-	{ "explain: no such heap", KARENA_IOC_EXPLAIN, -ENOENT, AT(explain, id), 4, UINT32_MAX },
-	{ "explain: no array", KARENA_IOC_EXPLAIN, -EFAULT, AT(explain, classes), 8, 0 },
-	{ "explain: array in the kernel", KARENA_IOC_EXPLAIN, -EFAULT, AT(explain, classes), 8,
-	  0xffff888000000000ULL },
-	{ "refill: no array", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8, 0 },
-	{ "refill: array in the kernel", KARENA_IOC_REFILL, -EFAULT, AT(refill, extents), 8,
-	  0xffff888000000000ULL },
-	{ "profile: unknown flag", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4, 2 },
-	{ "profile: rate above 2^40", KARENA_IOC_PROFILE, -EINVAL, AT(profile, flags), 4,
-	  KARENA_PROFILE_SET },
-	{ "profile: reserved", KARENA_IOC_PROFILE, -EINVAL, AT(profile, reserved), 4, 1 },
-	{ "profile: no such heap", KARENA_IOC_PROFILE, -ENOENT, AT(profile, id), 4,
-	  0x7fffffff },
-	{ "profile: no room where it says", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records),
-	  8, 0 },
-	{ "profile: room in the kernel", KARENA_IOC_PROFILE, -EFAULT, AT(profile, records), 8,
-	  0xffff888000000000ULL },
-	{ "calls: unknown flag", KARENA_IOC_CALLS, -EINVAL, AT(calls, flags), 4, 1 },
-	{ "calls: reserved", KARENA_IOC_CALLS, -EINVAL, AT(calls, reserved), 4, 1 },
-	{ "calls: no frames", KARENA_IOC_CALLS, -EINVAL, AT(calls, count), 4, 0 },
-	{ "calls: too many frames", KARENA_IOC_CALLS, -EINVAL, AT(calls, count), 4,
-	  KARENA_MAX_FRAMES + 1 },
-	{ "calls: no array", KARENA_IOC_CALLS, -EFAULT, AT(calls, frames), 8, 0 },
-	{ "calls: array in the kernel", KARENA_IOC_CALLS, -EFAULT, AT(calls, frames), 8,
-	  0xffff888000000000ULL },
-	{ "calls: of no object", KARENA_IOC_CALLS, -ENOENT, AT(calls, object), 8, 0 },
-	{ "calls: of an object in the kernel", KARENA_IOC_CALLS, -ENOENT, AT(calls, object), 8,
-	  0xffff888000000000ULL },
-	{ "classes: no array", KARENA_IOC_CLASSES, -EFAULT, AT(classes, classes), 8, 0 },
-	{ "classes: array in the kernel", KARENA_IOC_CLASSES, -EFAULT,
-	  AT(classes, classes), 8, 0xffff888000000000ULL },
-};
 
 static void run_spoilt(const struct spoilt *s)
 {
@@ -678,6 +487,8 @@ static void accepted(const struct command *c, union arg *arg)
 		close(arg->share.fd);
 	if (c->cmd == KARENA_IOC_CLONE)
 		close(arg->clone.fd);
+	if (c->cmd == KARENA_IOC_DUMP)
+		close(arg->dump.fd);
 	/* a kernel answers with its own size, or leaves the caller's */
 	check(arg->size == c->size || arg->size == c->size + 8);
 }

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Dumps: a clone of a heap (clone.c), and of one that is collected what refers to its
+ * objects from outside at the same moment.
+ *
+ *	who calls			worker
+ *	calls are over, no cycle runs
+ *	queue the work			stop all threads (stop.c)
+ *	  wait				  note what they refer to
+ *	freeze the heap			    all stand still: wait
+ *	tell the worker			  release them
+ *	fill the clone
+ *	thaw
+ *
+ * While all stand nobody changes references, in the heap or outside; what they do once
+ * released waits for the thaw as soon as it touches the heap.
+ */
+#include <linux/completion.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "user.h"
+
+/* A word that refers to an object. */
+struct root {
+	unsigned long word;
+	unsigned long at;
+	struct pid *pid;		/* with references, or NULL */
+	struct pid *tid;
+	u32 kind;
+};
+
+#define CHUNK		SZ_4K
+#define PER_CHUNK	((CHUNK - sizeof(struct list_head)) / sizeof(struct root))
+
+/* Calls that change the heap wait meanwhile. */
+#define STOP_WAIT	HZ
+
+struct chunk {
+	struct list_head node;
+	struct root root[PER_CHUNK];
+};
+
+struct karena_roots {
+	struct karena_uheap *uh;	/* the clone, which pays for them */
+	struct list_head chunks;
+	u64 nr;
+	bool lost;			/* there was no memory for one */
+};
+
+/* Those of a heap, while they are noted. */
+struct taking {
+	struct karena_uheap *uh;
+	struct karena_roots *roots;
+	struct karena_origin origin;
+	struct work_struct work;
+	unsigned long end;		/* jiffies, until when it is tried */
+	bool killed;			/* who calls is: WRITE_ONCE() */
+	bool stood;			/* all threads did */
+	struct completion standing;	/* they do, or never will */
+	struct completion frozen;	/* the heap is, or it is over */
+};
+
+struct karena_roots *karena_roots_new(struct karena_uheap *uh)
+{
+	struct karena_roots *roots = kzalloc(sizeof(*roots), GFP_KERNEL_ACCOUNT);
+
+	if (roots) {
+		roots->uh = uh;
+		INIT_LIST_HEAD(&roots->chunks);
+	}
+	return roots;
+}
+
+static void forget(struct karena_roots *roots)
+{
+	struct chunk *chunk, *next;
+	unsigned int i;
+
+	list_for_each_entry_safe(chunk, next, &roots->chunks, node) {
+		for (i = 0; i < PER_CHUNK && chunk->root[i].word; i++) {
+			put_pid(chunk->root[i].pid);
+			put_pid(chunk->root[i].tid);
+		}
+		kfree(chunk);
+		karena_uheap_uncharge_meta(roots->uh, CHUNK);
+	}
+	INIT_LIST_HEAD(&roots->chunks);
+	roots->nr = 0;
+	roots->lost = false;
+}
+
+void karena_roots_delete(struct karena_roots *roots)
+{
+	if (!roots)
+		return;
+	forget(roots);
+	kfree(roots);
+}
+
+/* Room for one more; NULL without memory. */
+static struct root *next_root(struct karena_roots *roots)
+{
+	unsigned int at = roots->nr % PER_CHUNK;
+	struct chunk *chunk;
+
+	if (at)
+		return &list_last_entry(&roots->chunks, struct chunk, node)->root[at];
+	if (karena_uheap_charge_meta(roots->uh, CHUNK))
+		return NULL;
+	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	if (!chunk) {
+		karena_uheap_uncharge_meta(roots->uh, CHUNK);
+		return NULL;
+	}
+	list_add_tail(&chunk->node, &roots->chunks);
+	return chunk->root;
+}
+
+static bool is_object(struct karena_uheap *uh, unsigned long word)
+{
+	struct karena_span *span;
+	u32 index;
+
+	rcu_read_lock();
+	span = karena_find_object(&uh->heap, word, &index);
+	rcu_read_unlock();
+	return span;
+}
+
+static void note(struct taking *taking, unsigned long word, const struct karena_origin *origin)
+{
+	struct root *root = next_root(taking->roots);
+	struct task_struct *task = origin->task;
+
+	if (!root) {
+		taking->roots->lost = true;
+		return;
+	}
+	*root = (struct root) {
+		.word = word,
+		.at = origin->at,
+		.kind = origin->kind,
+		.pid = task ? get_pid(task_tgid(task)) : NULL,
+		.tid = task && origin->of_thread ? get_pid(task_pid(task)) : NULL,
+	};
+	taking->roots->nr++;
+}
+
+static void note_word(void *arg, unsigned long word)
+{
+	struct taking *taking = arg;
+
+	if (is_object(taking->uh, word))
+		note(taking, word, &taking->origin);
+}
+
+/* It may be where an object ends: struct karena_visitor. */
+static void note_thread_word(void *arg, unsigned long word)
+{
+	struct taking *taking = arg;
+
+	if (is_object(taking->uh, word) || is_object(taking->uh, word - 1))
+		note(taking, word, &taking->origin);
+}
+
+static void begin(void *arg)
+{
+	struct taking *taking = arg;
+
+	forget(taking->roots);
+}
+
+static void all_stand(void *arg)
+{
+	struct taking *taking = arg;
+
+	taking->stood = true;
+	complete(&taking->standing);
+	if (!karena_is_planted(KARENA_PLANT_ROOTS_EARLY))
+		wait_for_completion(&taking->frozen);
+}
+
+static bool again(void *arg)
+{
+	struct taking *taking = arg;
+
+	return !READ_ONCE(taking->killed) && time_before(jiffies, taking->end);
+}
+
+static void take(struct work_struct *work)
+{
+	struct taking *taking = container_of(work, struct taking, work);
+	const struct karena_visitor visitor = {
+		.word = note_word,
+		.thread_word = note_thread_word,
+		.arg = taking,
+		.begin = begin,
+		.standing = all_stand,
+		.again = again,
+		.origin = &taking->origin,
+	};
+
+	if (!karena_stopped(&taking->uh->heap, &visitor, false))
+		complete(&taking->standing);
+}
+
+/* What the kernel has for programs, which no call changes now. */
+static void note_kernel(struct taking *taking)
+{
+	const struct karena_origin origin = { .kind = KARENA_ROOT_CALL };
+	struct karena_uheap *uh = taking->uh;
+	struct karena_inflight *inflight;
+	unsigned long index;
+	unsigned int i;
+	void *count;
+
+	mutex_lock(&uh->heap.gc->roots_lock);
+	xa_for_each(&uh->heap.gc->pins, index, count)
+		if (is_object(uh, index * sizeof(void *)))
+			note(taking, index * sizeof(void *), &origin);
+	mutex_unlock(&uh->heap.gc->roots_lock);
+	mutex_lock(&uh->inflight_lock);
+	list_for_each_entry(inflight, &uh->inflight, node)
+		/* Pairs with smp_store_release() in alloc_all(). */
+		for (i = 0; i < smp_load_acquire(&inflight->nr); i++)
+			if (is_object(uh, inflight->addrs[i]))
+				note(taking, inflight->addrs[i], &origin);
+	mutex_unlock(&uh->inflight_lock);
+}
+
+/* All threads stand, and will until the heap is frozen; or they did not. */
+static int wait_until_all_stand(struct taking *taking)
+{
+	int err = wait_for_completion_killable(&taking->standing) ? -EINTR : 0;
+
+	WRITE_ONCE(taking->killed, err);
+	if (!err && !taking->stood)
+		err = -EAGAIN;
+	return err;
+}
+
+/*
+ * Freezes a heap that is collected and notes its roots for the clone: of the moment when it
+ * is frozen.  The caller has stopped what else changes it.  After an error it is not frozen:
+ * -ENOMEM, -EAGAIN, -EINTR.
+ */
+int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots)
+{
+	struct taking taking = { .uh = uh, .roots = roots, .end = jiffies + STOP_WAIT };
+	int err;
+
+	init_completion(&taking.standing);
+	init_completion(&taking.frozen);
+	INIT_WORK_ONSTACK(&taking.work, take);
+	queue_work(system_dfl_wq, &taking.work);
+	err = wait_until_all_stand(&taking);
+	if (!err)
+		karena_freeze(uh);
+	complete(&taking.frozen);
+	flush_work(&taking.work);
+	destroy_work_on_stack(&taking.work);
+	if (err)
+		return err;
+	note_kernel(&taking);
+	if (!roots->lost)
+		return 0;
+	karena_thaw(uh);
+	return -ENOMEM;
+}
+
+static const struct root *root_at(struct karena_roots *roots, u64 nr)
+{
+	u64 before = 0;
+	struct chunk *chunk;
+
+	list_for_each_entry(chunk, &roots->chunks, node) {
+		if (nr - before < PER_CHUNK)
+			return &chunk->root[nr - before];
+		before += PER_CHUNK;
+	}
+	return NULL;
+}
+
+/* One of them, as the caller sees it; false behind the last one.  They do not change. */
+bool karena_roots_tell(struct karena_roots *roots, u64 nr, struct karena_root_record *record)
+{
+	const struct root *root = nr < roots->nr ? root_at(roots, nr) : NULL;
+
+	if (!root)
+		return false;
+	*record = (struct karena_root_record) {
+		.size = sizeof(*record),
+		.kind = root->kind,
+		.word = root->word,
+		.at = root->at,
+		.pid = pid_vnr(root->pid),
+		.tid = pid_vnr(root->tid),
+	};
+	return true;
+}
+
+int karena_do_dump(struct karena_uheap *uh, struct karena_dump *req,
+		   struct karena_dump __user *ureq)
+{
+	struct karena_uheap *clone;
+	int err;
+
+	if (uh->private)
+		return -EINVAL;
+	clone = karena_clone_make(uh, true);
+	if (IS_ERR(clone))
+		return PTR_ERR(clone);
+	err = karena_file_give(clone, O_RDONLY, &req->fd, &ureq->fd);
+	karena_heap_put(&clone->heap);
+	return err;
+}
