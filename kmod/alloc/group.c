@@ -14,6 +14,31 @@
 
 #ifdef CONFIG_MEMCG
 
+/* That of the caller with a reference, unless it is @but; or NULL. */
+static struct mem_cgroup *get_group(const struct mem_cgroup *but)
+{
+	struct mem_cgroup *group;
+
+	rcu_read_lock();
+	group = mem_cgroup_from_task(current);
+	if (group == but || !css_tryget(&group->css))
+		group = NULL;
+	rcu_read_unlock();
+	return group;
+}
+
+/* For set_active_memcg() in who works for the caller; or NULL. */
+struct mem_cgroup *karena_group_get(void)
+{
+	return mem_cgroup_disabled() ? NULL : get_group(NULL);
+}
+
+void karena_group_put(struct mem_cgroup *group)
+{
+	if (group)
+		css_put(&group->css);
+}
+
 /* The caller has made the heap grow. */
 void karena_group_note(struct karena_heap *heap)
 {
@@ -21,23 +46,17 @@ void karena_group_note(struct karena_heap *heap)
 
 	if (mem_cgroup_disabled() || !(heap->gfp & __GFP_ACCOUNT) || !in_task())
 		return;
-	rcu_read_lock();
-	group = mem_cgroup_from_task(current);
-	if (group == READ_ONCE(heap->group) || !css_tryget(&group->css)) {
-		rcu_read_unlock();
+	group = get_group(READ_ONCE(heap->group));
+	if (!group)
 		return;
-	}
-	rcu_read_unlock();
 	/* Who has just loaded the old one is under RCU, by which it goes. */
 	old = xchg(&heap->group, group);
-	if (old)
-		css_put(&old->css);
+	karena_group_put(old);
 }
 
 void karena_group_forget(struct karena_heap *heap)
 {
-	if (heap->group)
-		css_put(&heap->group->css);
+	karena_group_put(heap->group);
 }
 
 /* Pages of the machine that a level has left; all bits set without a limit. */
@@ -68,6 +87,15 @@ u64 karena_group_room(struct karena_heap *heap)
 }
 
 #else
+
+struct mem_cgroup *karena_group_get(void)
+{
+	return NULL;
+}
+
+void karena_group_put(struct mem_cgroup *group)
+{
+}
 
 void karena_group_note(struct karena_heap *heap)
 {

@@ -397,6 +397,8 @@ int karena_mheap_charge(struct karena_heap *heap, unsigned long n);
 void karena_mheap_uncharge(struct karena_heap *heap, unsigned long n);
 
 /* group.c */
+struct mem_cgroup *karena_group_get(void);
+void karena_group_put(struct mem_cgroup *group);
 void karena_group_note(struct karena_heap *heap);
 void karena_group_forget(struct karena_heap *heap);
 u64 karena_group_room(struct karena_heap *heap);

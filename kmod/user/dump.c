@@ -16,10 +16,13 @@
  * released waits for the thaw as soon as it touches the heap.
  */
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/pid.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include "user.h"
 
@@ -33,19 +36,18 @@ struct root {
 };
 
 #define CHUNK		SZ_4K
-#define PER_CHUNK	((CHUNK - sizeof(struct list_head)) / sizeof(struct root))
+#define PER_CHUNK	(CHUNK / sizeof(struct root))
 
 /* Calls that change the heap wait meanwhile. */
 #define STOP_WAIT	HZ
 
 struct chunk {
-	struct list_head node;
 	struct root root[PER_CHUNK];
 };
 
 struct karena_roots {
 	struct karena_uheap *uh;	/* the clone, which pays for them */
-	struct list_head chunks;
+	struct xarray chunks;		/* by number */
 	u64 nr;
 	bool lost;			/* there was no memory for one */
 };
@@ -56,6 +58,7 @@ struct taking {
 	struct karena_roots *roots;
 	struct karena_origin origin;
 	struct work_struct work;
+	struct mem_cgroup *group;	/* of who calls */
 	unsigned long end;		/* jiffies, until when it is tried */
 	bool killed;			/* who calls is: WRITE_ONCE() */
 	bool stood;			/* all threads did */
@@ -67,19 +70,20 @@ struct karena_roots *karena_roots_new(struct karena_uheap *uh)
 {
 	struct karena_roots *roots = kzalloc(sizeof(*roots), GFP_KERNEL_ACCOUNT);
 
-	if (roots) {
-		roots->uh = uh;
-		INIT_LIST_HEAD(&roots->chunks);
-	}
+	if (!roots)
+		return NULL;
+	roots->uh = uh;
+	xa_init(&roots->chunks);
 	return roots;
 }
 
 static void forget(struct karena_roots *roots)
 {
-	struct chunk *chunk, *next;
+	struct chunk *chunk;
+	unsigned long nr;
 	unsigned int i;
 
-	list_for_each_entry_safe(chunk, next, &roots->chunks, node) {
+	xa_for_each(&roots->chunks, nr, chunk) {
 		for (i = 0; i < PER_CHUNK && chunk->root[i].word; i++) {
 			put_pid(chunk->root[i].pid);
 			put_pid(chunk->root[i].tid);
@@ -87,7 +91,7 @@ static void forget(struct karena_roots *roots)
 		kfree(chunk);
 		karena_uheap_uncharge_meta(roots->uh, CHUNK);
 	}
-	INIT_LIST_HEAD(&roots->chunks);
+	xa_destroy(&roots->chunks);
 	roots->nr = 0;
 	roots->lost = false;
 }
@@ -100,23 +104,37 @@ void karena_roots_delete(struct karena_roots *roots)
 	kfree(roots);
 }
 
+static struct root *root_at(struct karena_roots *roots, u64 nr)
+{
+	struct chunk *chunk = xa_load(&roots->chunks, nr / PER_CHUNK);
+
+	return chunk ? &chunk->root[nr % PER_CHUNK] : NULL;
+}
+
+static int add_chunk(struct karena_roots *roots)
+{
+	struct chunk *chunk;
+	int err;
+
+	err = karena_uheap_charge_meta(roots->uh, CHUNK);
+	if (err)
+		return err;
+	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	err = chunk ? xa_err(xa_store(&roots->chunks, roots->nr / PER_CHUNK, chunk,
+				      GFP_KERNEL_ACCOUNT)) : -ENOMEM;
+	if (err) {
+		kfree(chunk);
+		karena_uheap_uncharge_meta(roots->uh, CHUNK);
+	}
+	return err;
+}
+
 /* Room for one more; NULL without memory. */
 static struct root *next_root(struct karena_roots *roots)
 {
-	unsigned int at = roots->nr % PER_CHUNK;
-	struct chunk *chunk;
-
-	if (at)
-		return &list_last_entry(&roots->chunks, struct chunk, node)->root[at];
-	if (karena_uheap_charge_meta(roots->uh, CHUNK))
+	if (roots->nr % PER_CHUNK == 0 && add_chunk(roots))
 		return NULL;
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
-	if (!chunk) {
-		karena_uheap_uncharge_meta(roots->uh, CHUNK);
-		return NULL;
-	}
-	list_add_tail(&chunk->node, &roots->chunks);
-	return chunk->root;
+	return root_at(roots, roots->nr);
 }
 
 static bool is_object(struct karena_uheap *uh, unsigned long word)
@@ -203,8 +221,11 @@ static void take(struct work_struct *work)
 		.origin = &taking->origin,
 	};
 
+	struct mem_cgroup *old = set_active_memcg(taking->group);
+
 	if (!karena_stopped(&taking->uh->heap, &visitor, false))
 		complete(&taking->standing);
+	set_active_memcg(old);
 }
 
 /* What the kernel has for programs, which no call changes now. */
@@ -236,6 +257,8 @@ static int wait_until_all_stand(struct taking *taking)
 {
 	int err = wait_for_completion_killable(&taking->standing) ? -EINTR : 0;
 
+	if (karena_is_planted(KARENA_PLANT_ROOTS_EARLY))
+		usleep_range(10000, 11000);
 	WRITE_ONCE(taking->killed, err);
 	if (!err && !taking->stood)
 		err = -EAGAIN;
@@ -249,7 +272,12 @@ static int wait_until_all_stand(struct taking *taking)
  */
 int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots)
 {
-	struct taking taking = { .uh = uh, .roots = roots, .end = jiffies + STOP_WAIT };
+	struct taking taking = {
+		.uh = uh,
+		.roots = roots,
+		.group = karena_group_get(),
+		.end = jiffies + STOP_WAIT,
+	};
 	int err;
 
 	init_completion(&taking.standing);
@@ -262,6 +290,7 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	complete(&taking.frozen);
 	flush_work(&taking.work);
 	destroy_work_on_stack(&taking.work);
+	karena_group_put(taking.group);
 	if (err)
 		return err;
 	note_kernel(&taking);
@@ -269,19 +298,6 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 		return 0;
 	karena_thaw(uh);
 	return -ENOMEM;
-}
-
-static const struct root *root_at(struct karena_roots *roots, u64 nr)
-{
-	u64 before = 0;
-	struct chunk *chunk;
-
-	list_for_each_entry(chunk, &roots->chunks, node) {
-		if (nr - before < PER_CHUNK)
-			return &chunk->root[nr - before];
-		before += PER_CHUNK;
-	}
-	return NULL;
 }
 
 /* One of them, as the caller sees it; false behind the last one.  They do not change. */

@@ -440,7 +440,7 @@ static struct movers *movers;
 /* Takes one out, has it for a while, puts it elsewhere: each cell belongs to a mover. */
 static void move_tokens(void *arg)
 {
-	unsigned int first = (uintptr_t)arg * CELLS / 2, from, to;
+	unsigned int first = (uintptr_t)arg * CELLS / 2, from, to, hold;
 	struct rng rng;
 	__u64 token;
 
@@ -451,7 +451,9 @@ static void move_tokens(void *arg)
 		if (!cells[from] || cells[to])
 			continue;
 		token = __atomic_exchange_n(&cells[from], 0, __ATOMIC_RELAXED);
-		__asm__ volatile("" : "+r"(token) : : "memory");
+		/* Most of the time, so that a dump finds it there. */
+		for (hold = rng_below(&rng, 400); hold; hold--)
+			__asm__ volatile("" : "+r"(token) : : "memory");
 		__atomic_store_n(&cells[to], token, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&movers->steps, 1, __ATOMIC_RELAXED);
 	}
