@@ -39,6 +39,7 @@ says() {
 }
 
 for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' \
+	'span list' 'type list' 'cache list' 'object show' map report limit reclaim bench \
 	'gc run' 'gc status' 'gc trace' 'gc set' profile stat top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
@@ -60,6 +61,26 @@ try 2 '' 'which heap' heap reclaim
 for verb in run status trace set; do
 	try 2 '' 'which heap' gc $verb
 done
+for command in 'span list' 'type list' 'cache list' 'object show' map report limit reclaim; do
+	# shellcheck disable=SC2086
+	try 2 '' 'which heap' $command
+done
+try 2 '' 'nothing to sort by' span list --sort=x 1
+try 2 '' 'not a number of bytes' span list --class=0 1
+try 2 '' 'what address' object show 1
+try 2 '' 'not one address' object show 1 xyz
+try 2 '' 'not one address' object show 1 10 20
+try 2 '' 'not go with --json' map --svg - --json 1
+try 2 '' 'into which file' report 1
+try 2 '' 'number of seconds' report -o - -s x 1
+try 2 '' 'number of seconds' report -o - -i 0 1
+try 2 '' 'more than' report -o - -s 86400 -i 0.001 1
+try 2 '' 'nor none' limit 1 x
+try 2 '' 'too many' limit 1 1M 1M
+try 2 '' 'not go-on' limit --policy=x 1
+try 2 '' 'up to 1000' limit --wait=1001 1
+try 2 '' 'with --policy wait' limit --wait=1 --policy=fail 1
+try 2 '' 'number of objects' bench --objects=0
 try 2 '' 'to what' gc trace 1
 try 2 '' 'not understood' gc trace 1 maybe
 try 2 '' 'to what' gc trace 1 on off
@@ -92,7 +113,8 @@ try 2 '' 'number of seconds' top -d x
 
 export KARENA_DEVICE=/dev/nothing-there
 for command in info 'heap list' 'heap show 1' 'heap explain 1' 'heap reclaim 1' 'class list' \
-	'class list 1' 'gc run 1' 'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' \
+	'class list 1' 'span list 1' 'type list 1' 'cache list 1' 'object show 1 10' 'map 1' \
+	'report -o /dev/null 1' 'limit 1' 'limit 1 1M' 'reclaim 1' bench 'gc run 1' 'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' \
 	'profile 1' 'stat' 'stat 1 1' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
@@ -118,6 +140,10 @@ if [ -c /dev/karena ]; then
 	try 1 '' 'not there, or not yours' heap explain 4294967295
 	try 1 '' 'not there, or not yours' heap reclaim 4294967295
 	try 1 '' 'not there, or not yours' class list 4294967295
+	for command in 'span list' 'type list' 'cache list' map 'report -o -' limit reclaim; do
+		# shellcheck disable=SC2086
+		try 1 '' 'not there, or not yours' $command 4294967295
+	done
 	for command in run status 'trace' 'set'; do
 		case $command in trace) word=on ;; set) word=percent=50 ;; *) word= ;; esac
 		# shellcheck disable=SC2086
@@ -130,6 +156,7 @@ if [ -c /dev/karena ]; then
 	try 0 '^# TYPE karena_' '' stat --prometheus
 	try 0 'CLASS' '' class list
 	try 0 '"span_objects"' '' class list --json
+	try 0 'allocate and free' '' bench --objects=100
 	try 0 'ALLOC/S' '' top -b -n 2 -d 0.1
 	try 0 '"heaps"' '' top --json -n 2 -d 0.1
 	"$program" info >/dev/full 2>"$err"

@@ -9,12 +9,18 @@ _karenactl_heaps() {
 # What may follow the words that are there, options aside.
 _karenactl_words() {
 	case "$*" in
-	'')			echo 'info heap class gc profile stat top help' ;;
+	'')			echo 'info heap class span type cache object map report limit' \
+					'reclaim bench gc profile stat top help' ;;
 	heap|'help heap')	echo 'list show explain reclaim' ;;
 	class|'help class')	echo 'list' ;;
+	span|type|cache|'help span'|'help type'|'help cache') echo 'list' ;;
+	object|'help object')	echo 'show' ;;
 	gc|'help gc')		echo 'run status trace set' ;;
-	help)			echo 'info heap class gc profile stat top' ;;
+	help)			echo 'info heap class span type cache object map report limit' \
+					'reclaim bench gc profile stat top' ;;
 	'heap show'|'heap explain'|'heap reclaim'|'class list') _karenactl_heaps ;;
+	'span list'|'type list'|'cache list'|'object show'|map|report|limit|reclaim) _karenactl_heaps ;;
+	'limit '*)		echo 'none' ;;
 	'gc run'|'gc set'|'gc status'|'gc trace'|profile) _karenactl_heaps ;;
 	'gc trace '*)		echo 'on off' ;;
 	'gc set '*)		echo 'percent= min_heap= mem_limit= period_ms= slice_us= share=' \
@@ -27,6 +33,11 @@ _karenactl_options() {
 	'')	echo '--help --usage --version' ;;
 	top)	echo '--batch --bytes --delay --iterations --json --help --usage' ;;
 	profile*) echo '--bytes --json --output= --rate= --help --usage' ;;
+	span*)	echo '--bytes --class= --json --sort= --type= --help --usage' ;;
+	map*)	echo '--bytes --json --svg= --help --usage' ;;
+	report*) echo '--bytes --interval= --json --output= --seconds= --help --usage' ;;
+	limit*)	echo '--bytes --json --policy= --wait= --help --usage' ;;
+	bench*)	echo '--bytes --json --objects= --help --usage' ;;
 	stat*)	echo '--bytes --heap= --json --prometheus --help --usage' ;;
 	help*)	;;
 	*)	echo '--bytes --json --help --usage' ;;

@@ -71,6 +71,10 @@ struct karena_class_info *read_classes(int fd, __u32 *count);
 struct karena_class_stat *read_class_stats(int fd, __u32 id, __u32 *count);
 int read_explain(int fd, __u32 id, struct karena_explain *explain,
 		 struct karena_explain_class classes[KARENA_NR_CLASSES]);
+int read_memory(int fd, __u32 id, struct karena_memory *memory);
+int set_memory(int fd, struct karena_memory *memory);
+void complain_list(__u32 id);
+void clean_name(char name[KARENA_NAME_LEN]);
 int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim);
 
 /* For commands with options of their own, beside common_argp. */
@@ -118,6 +122,7 @@ void line_count(const char *label, __u64 count);
 void line_size(const char *label, __u64 bytes, bool raw);
 void heading(const char *text);
 bool is_terminal(void);
+bool may_style(void);		/* and NO_COLOR is not set */
 void *must_have(void *memory);
 
 /* json.c: for programs. */
@@ -146,6 +151,14 @@ int cmd_heap_show(int argc, char **argv);
 int cmd_heap_explain(int argc, char **argv);
 int cmd_heap_reclaim(int argc, char **argv);
 int cmd_class_list(int argc, char **argv);
+int cmd_span_list(int argc, char **argv);
+int cmd_type_list(int argc, char **argv);
+int cmd_cache_list(int argc, char **argv);
+int cmd_object_show(int argc, char **argv);
+int cmd_map(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_limit(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_gc_run(int argc, char **argv);
 int cmd_gc_status(int argc, char **argv);
 int cmd_gc_trace(int argc, char **argv);

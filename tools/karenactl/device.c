@@ -94,7 +94,7 @@ int read_info(int fd, struct karena_info *info)
 }
 
 /* Whoever chose the name may not play with the terminal of who looks. */
-static void clean_name(char name[KARENA_NAME_LEN])
+void clean_name(char name[KARENA_NAME_LEN])
 {
 	int i;
 
@@ -355,4 +355,39 @@ int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim)
 		return 0;
 	complain_heap(id, errno);
 	return -1;
+}
+
+int read_memory(int fd, __u32 id, struct karena_memory *memory)
+{
+	*memory = (struct karena_memory){ .size = sizeof(*memory), .id = id };
+	if (!ioctl(fd, KARENA_IOC_MEMORY, memory))
+		return 0;
+	complain_heap(id, errno);
+	return -1;
+}
+
+/* As it has been read, but for what is to change. */
+int set_memory(int fd, struct karena_memory *memory)
+{
+	memory->flags = KARENA_MEMORY_SET;
+	memory->over = 0;
+	if (!ioctl(fd, KARENA_IOC_MEMORY, memory))
+		return 0;
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: a value is out of range\n", memory->id);
+	else
+		complain_heap(memory->id, errno);
+	return -1;
+}
+
+/* About struct karena_list, by errno. */
+void complain_list(__u32 id)
+{
+	if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: not of a program, so there is no such list\n",
+			id);
+	else if (errno == ENOTTY)
+		complain("has no such list: the module is older than karenactl");
+	else
+		complain_heap(id, errno);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl.h"
+#include "list.h"
 
 /* A number in a structure of the contract. */
 struct field {
@@ -91,6 +91,28 @@ static const struct field gc_fields[] = {
 	GC64(live_bytes), GC64(goal_bytes), GC64(marked_objects), GC64(marked_bytes),
 	GC64(mark_ns), GC64(assist_ns), GC64(slices), GC64(assists), GC64(lost),
 	GC64(stops), GC64(put_off), GC64(stop_ns), GC64(stop_max_ns), GC64(protect_ns),
+};
+
+static const struct field span_fields[] = {
+	WIDE(struct karena_span_record, start), WIDE(struct karena_span_record, length),
+	NARROW(struct karena_span_record, object_size),
+	NARROW(struct karena_span_record, objects), NARROW(struct karena_span_record, live),
+	NARROW(struct karena_span_record, cached), NARROW(struct karena_span_record, type),
+	NARROW(struct karena_span_record, cycles),
+};
+
+static const struct field type_fields[] = {
+	NARROW(struct karena_type_record, id), NARROW(struct karena_type_record, nr_refs),
+	WIDE(struct karena_type_record, element),
+	WIDE(struct karena_type_record, live_objects),
+	WIDE(struct karena_type_record, live_bytes),
+};
+
+static const struct field cache_fields[] = {
+	NARROW(struct karena_cache_record, cpu),
+	NARROW(struct karena_cache_record, object_size),
+	NARROW(struct karena_cache_record, objects), NARROW(struct karena_cache_record, room),
+	NARROW(struct karena_cache_record, type),
 };
 
 static const struct field control_fields[] = {
@@ -184,6 +206,48 @@ json_t *explain_class_json(const struct karena_explain_class *class)
 json_t *reclaim_json(const struct karena_reclaim *reclaim)
 {
 	return object(reclaim, reclaim_fields, COUNT(reclaim_fields));
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return must_have(text ? json_string(text) : json_null());
+}
+
+json_t *span_json(const struct karena_span_record *span, const char *type_name)
+{
+	json_t *all = object(span, span_fields, COUNT(span_fields));
+
+	json_object_set_new(all, "type_name", text_or_null(type_name));
+	return all;
+}
+
+json_t *type_json(const struct karena_type_record *type)
+{
+	const __u32 *refs = (const __u32 *)(type + 1);
+	json_t *all = object(type, type_fields, COUNT(type_fields));
+	json_t *offsets = must_have(json_array());
+	__u32 i;
+
+	for (i = 0; i < type->nr_refs; i++)
+		json_array_append_new(offsets, must_have(json_integer(refs[i])));
+	json_object_set_new(all, "offsets", offsets);
+	json_object_set_new(all, "noscan", json_boolean(type->flags & KARENA_TYPE_NOSCAN));
+	json_object_set_new(all, "conservative",
+			    json_boolean(type->flags & KARENA_TYPE_CONSERVATIVE));
+	json_object_set_new(all, "name", must_have(json_string(type->name)));
+	return all;
+}
+
+json_t *cache_json(const struct karena_cache_record *cache, const char *type_name)
+{
+	json_t *all = object(cache, cache_fields, COUNT(cache_fields));
+
+	if (cache->cpu == KARENA_CACHE_DEPOT)
+		json_object_set_new(all, "cpu", json_null());
+	json_object_set_new(all, "program", json_boolean(cache->flags & KARENA_CACHE_PROGRAM));
+	json_object_set_new(all, "noscan", json_boolean(cache->flags & KARENA_CACHE_NOSCAN));
+	json_object_set_new(all, "type_name", text_or_null(type_name));
+	return all;
 }
 
 json_t *heap_json(const struct karena_heap_info *heap)

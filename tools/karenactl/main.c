@@ -29,6 +29,15 @@ static const struct command {
 	{ "heap", "explain", "karenactl heap explain", cmd_heap_explain },
 	{ "heap", "reclaim", "karenactl heap reclaim", cmd_heap_reclaim },
 	{ "class", "list", "karenactl class list", cmd_class_list },
+	{ "span", "list", "karenactl span list", cmd_span_list },
+	{ "type", "list", "karenactl type list", cmd_type_list },
+	{ "cache", "list", "karenactl cache list", cmd_cache_list },
+	{ "object", "show", "karenactl object show", cmd_object_show },
+	{ "map", NULL, "karenactl map", cmd_map },
+	{ "report", NULL, "karenactl report", cmd_report },
+	{ "limit", NULL, "karenactl limit", cmd_limit },
+	{ "reclaim", NULL, "karenactl reclaim", cmd_heap_reclaim },
+	{ "bench", NULL, "karenactl bench", cmd_bench },
 	{ "gc", "run", "karenactl gc run", cmd_gc_run },
 	{ "gc", "status", "karenactl gc status", cmd_gc_status },
 	{ "gc", "trace", "karenactl gc trace", cmd_gc_trace },
@@ -47,6 +56,15 @@ static const char doc[] =
 	"  heap explain ID why it is as big as it is\n"
 	"  heap reclaim ID have it give back what it does not need\n"
 	"  class list [ID] the size classes, or those that a heap uses\n"
+	"  span list ID    its spans: pages with objects of one size\n"
+	"  type list ID    the types of its objects, and how many there are\n"
+	"  cache list ID   its magazines: objects that are ready to be taken\n"
+	"  object show ID ADDRESS  what is at an address\n"
+	"  map ID          its pages, as a picture\n"
+	"  report ID -o FILE  a page about it, for a browser\n"
+	"  limit ID [SIZE] memory that it is to stay below\n"
+	"  reclaim ID      as heap reclaim\n"
+	"  bench           how fast this machine allocates, at a glance\n"
 	"  gc run ID       collect a heap now\n"
 	"  gc status ID    what its collector has done, and how it is set\n"
 	"  gc trace ID on|off  a line in the kernel's log for each cycle\n"

@@ -25,7 +25,7 @@ bool is_terminal(void)
 	return isatty(STDOUT_FILENO);
 }
 
-static bool may_style(void)
+bool may_style(void)
 {
 	const char *no = getenv("NO_COLOR");
 

@@ -17,9 +17,8 @@
 
 #include "ctl.h"
 #include "pb.h"
+#include "profile.h"
 #include "symbols.h"
-
-#define OWN_FRAMES	16	/* at most */
 
 static const char doc[] =
 	"Sample the objects of a heap, and write where they come from, for pprof." BELOW_OPTIONS
@@ -78,11 +77,6 @@ struct location {
 	bool own;		/* the allocator's */
 };
 
-struct known_process {
-	uint32_t pid;
-	struct process *process;
-};
-
 struct writer {
 	struct pb out;
 	struct pb part;
@@ -94,8 +88,7 @@ struct writer {
 	size_t nr_functions;
 	struct location *locations;
 	size_t nr_locations;
-	struct known_process *processes;
-	size_t nr_processes;
+	struct processes processes;
 };
 
 /* One more at the end of an array, which doubles at powers of two. */
@@ -164,8 +157,7 @@ static uint64_t function(struct writer *w, const char *name, const char *file)
 	return i + 1;
 }
 
-/* Which frames have an allocator to themselves. */
-static bool is_own(const char *name, const struct symbol *symbol)
+bool is_allocator(const char *name, const struct symbol *symbol)
 {
 	static const char * const names[] = {
 		"malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
@@ -187,23 +179,17 @@ static bool is_own(const char *name, const struct symbol *symbol)
 static struct process *process_of(struct writer *w, const struct karena_profile_record *r)
 {
 	struct module program = { };
-	size_t i;
+	struct process *process;
+	bool is_new;
 
 	/* Another one may have its number. */
 	if (r->gone)
 		return NULL;
-	for (i = 0; i < w->nr_processes; i++)
-		if (w->processes[i].pid == r->pid)
-			return w->processes[i].process;
-	w->processes = grown(w->processes, i, sizeof(*w->processes));
-	w->processes[w->nr_processes++] = (struct known_process){ r->pid, process_open(r->pid) };
+	process = processes_get(&w->processes, r->pid, &is_new);
 	/* Whose mapping comes first is what pprof says that the profile is of. */
-	if (w->processes[i].process && process_program(w->processes[i].process, &program))
+	if (is_new && process && process_program(process, &program))
 		mapping(w, r->pid, &program);
-	if (!w->processes[i].process)
-		fprintf(stderr, "karenactl: process %u: no access, its functions have no names\n",
-			r->pid);
-	return w->processes[i].process;
+	return process;
 }
 
 /* Number of the location with a key, or 0 with a new one at the end. */
@@ -240,9 +226,9 @@ static uint64_t location(struct writer *w, const struct karena_profile_record *r
 		return id;
 	process_symbol(process_of(w, r), addr - 1, &symbol);
 	snprintf(text, sizeof(text), "%#llx", (unsigned long long)addr);
-	w->locations[w->nr_locations - 1].own = symbol.name && is_own(symbol.name, &symbol);
+	w->locations[w->nr_locations - 1].own = symbol.name && is_allocator(symbol.name, &symbol);
 	if (!symbol.name && symbol.has_module)
-		w->locations[w->nr_locations - 1].own = is_own("", &symbol);
+		w->locations[w->nr_locations - 1].own = is_allocator("", &symbol);
 	name = function(w, symbol.name ? symbol.name : text, symbol.file);
 	if (symbol.has_module)
 		map = mapping(w, r->pid, &symbol.module);
@@ -291,8 +277,7 @@ static void add_label(struct pb *to, struct writer *w, const char *key, uint64_t
 	pb_free(&label);
 }
 
-/* What so many sampled objects stand for. */
-static uint64_t scaled(const struct karena_profile_record *r, uint64_t nr)
+uint64_t profile_scaled(const struct karena_profile_record *r, uint64_t nr)
 {
 	return llround(nr / -expm1(-(double)r->object_size / r->rate));
 }
@@ -310,8 +295,8 @@ static void add_record(struct writer *w, const struct karena_profile_record *r)
 	for (i = 0; i < r->nr_frames && i < KARENA_MAX_FRAMES; i++)
 		ids[nr++] = location(w, r, frame[i]);
 	own = r->nr_functions ? 0 : own_frames(w, ids, nr);
-	allocs = scaled(r, r->allocs);
-	in_use = scaled(r, r->allocs - r->frees);
+	allocs = profile_scaled(r, r->allocs);
+	in_use = profile_scaled(r, r->allocs - r->frees);
 	pb_numbers(&sample, SAMPLE_LOCATION, ids + own, nr - own);
 	pb_numbers(&sample, SAMPLE_VALUE,
 		   (uint64_t[]){ allocs, allocs * r->object_size, in_use,
@@ -336,20 +321,13 @@ static void writer_free(struct writer *w)
 
 	for (i = 0; i < w->nr_strings; i++)
 		free(w->strings[i]);
-	for (i = 0; i < w->nr_processes; i++)
-		process_close(w->processes[i].process);
+	processes_close(&w->processes);
 	free(w->strings);
 	free(w->mappings);
 	free(w->functions);
 	free(w->locations);
-	free(w->processes);
 	pb_free(&w->out);
 	pb_free(&w->part);
-}
-
-static const struct karena_profile_record *next_record(const struct karena_profile_record *r)
-{
-	return (const void *)((const char *)r + r->size);
 }
 
 static int write_profile(const struct karena_profile *p, const char *path)
@@ -366,7 +344,7 @@ static int write_profile(const struct karena_profile *p, const char *path)
 	add_type(&w, PROFILE_SAMPLE_TYPE, "alloc_space", "bytes");
 	add_type(&w, PROFILE_SAMPLE_TYPE, "inuse_objects", "count");
 	add_type(&w, PROFILE_SAMPLE_TYPE, "inuse_space", "bytes");
-	for (; (const void *)r < end; r = next_record(r))
+	for (; (const void *)r < end; r = profile_next(r))
 		add_record(&w, r);
 	pb_number(&w.out, PROFILE_TIME, now.tv_sec * 1000000000ULL + now.tv_nsec);
 	add_type(&w, PROFILE_PERIOD_TYPE, "space", "bytes");
@@ -425,8 +403,8 @@ static __u64 bytes_in_use(const struct karena_profile *p)
 	const void *end = (const char *)r + p->length;
 	__u64 sum = 0;
 
-	for (; (const void *)r < end; r = next_record(r))
-		sum += scaled(r, r->allocs - r->frees) * r->object_size;
+	for (; (const void *)r < end; r = profile_next(r))
+		sum += profile_scaled(r, r->allocs - r->frees) * r->object_size;
 	return sum;
 }
 

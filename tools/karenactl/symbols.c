@@ -114,3 +114,37 @@ void process_symbol(struct process *process, uint64_t addr, struct symbol *symbo
 	fill_module(module, &symbol->module);
 	symbol->has_module = true;
 }
+
+struct known_process {
+	uint32_t pid;
+	struct process *process;
+};
+
+struct process *processes_get(struct processes *all, uint32_t pid, bool *is_new)
+{
+	struct process *process;
+	size_t i;
+
+	for (i = 0; i < all->nr && all->known[i].pid != pid; i++)
+		;
+	if (is_new)
+		*is_new = i == all->nr;
+	if (i < all->nr)
+		return all->known[i].process;
+	process = process_open(pid);
+	if (!process)
+		fprintf(stderr, "karenactl: process %u: no access, its functions have no names\n",
+			pid);
+	all->known = must_have(reallocarray(all->known, i + 1, sizeof(*all->known)));
+	all->known[all->nr++] = (struct known_process){ pid, process };
+	return process;
+}
+
+void processes_close(struct processes *all)
+{
+	size_t i;
+
+	for (i = 0; i < all->nr; i++)
+		process_close(all->known[i].process);
+	free(all->known);
+}

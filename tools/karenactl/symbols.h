@@ -5,6 +5,8 @@
 #ifndef KARENACTL_SYMBOLS_H
 #define KARENACTL_SYMBOLS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct process;
@@ -25,6 +27,16 @@ struct symbol {
 	bool has_module;
 	struct module module;
 };
+
+/* Those that have been asked for, each opened once. */
+struct processes {
+	struct known_process *known;
+	size_t nr;
+};
+
+/* NULL if it cannot be looked into, which is told once.  @is_new may be NULL. */
+struct process *processes_get(struct processes *all, uint32_t pid, bool *is_new);
+void processes_close(struct processes *all);
 
 /* NULL if it cannot be looked into, or is gone. */
 struct process *process_open(uint32_t pid);
