@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <karena.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,37 +15,7 @@
 
 #include "heap.h"
 #include "tap.h"
-
-static char text[1 << 20];
-
-/* Exit status of a command, whose output is in text. */
-static __attribute__((format(printf, 1, 2))) int run(const char *fmt, ...)
-{
-	char command[512];
-	size_t n = 0, some;
-	va_list args;
-	FILE *pipe;
-	int status;
-
-	va_start(args, fmt);
-	vsnprintf(command, sizeof(command), fmt, args);
-	va_end(args);
-	strcat(command, " 2>&1");
-	pipe = popen(command, "r");
-	while (pipe && (some = fread(text + n, 1, sizeof(text) - 1 - n, pipe)))
-		n += some;
-	text[n] = '\0';
-	status = pipe ? pclose(pipe) : -1;
-	return status < 0 ? status : status >> 8;
-}
-
-static bool says(const char *what)
-{
-	if (check(strstr(text, what)))
-		return true;
-	tap_diag("no '%s' in: %.500s", what, text);
-	return false;
-}
+#include "tool.h"
 
 static struct karena *open_collected(void)
 {
@@ -57,17 +26,6 @@ static struct karena *open_collected(void)
 
 	check(heap);
 	return heap;
-}
-
-/* A number of a heap's JSON, by its name. */
-static long long json(const char *name)
-{
-	char key[64];
-	char *at;
-
-	snprintf(key, sizeof(key), "\"%s\":", name);
-	at = strstr(text, key);
-	return at ? strtoll(at + strlen(key), NULL, 10) : -1;
 }
 
 static void collect_and_look(void)
@@ -273,13 +231,13 @@ static bool parse_line(const char *line)
 	return line[0] == '#' ? parse_type(line) : parse_sample(line);
 }
 
-/* All of text, whose last line ends as the others do. */
+/* All of tool_text, whose last line ends as the others do. */
 static bool parses(void)
 {
 	const char *line, *next;
 
 	nr_seen = 0;
-	for (line = text; *line; line = next + 1) {
+	for (line = tool_text; *line; line = next + 1) {
 		next = strchr(line, '\n');
 		if (!next || !parse_line(line)) {
 			tap_diag("not Prometheus: %.100s", line);
@@ -296,7 +254,7 @@ static double metric(const char *name, __u32 id, const char *more)
 	const char *at;
 
 	snprintf(start, sizeof(start), "\nkarena_%s{heap=\"%u\",name=\"", name, id);
-	for (at = text; (at = strstr(at, start)); at++) {
+	for (at = tool_text; (at = strstr(at, start)); at++) {
 		const char *end = strchrnul(at + 1, '\n'), *label = strstr(at, more);
 
 		if (label && label < end)
@@ -346,7 +304,7 @@ static void metrics(void)
 		check_eq(count - last, gc.slice_us[i]);
 		last = count;
 	}
-	check(strstr(text, "name=\"t_libctl \\\"\\\\\""));
+	check(strstr(tool_text, "name=\"t_libctl \\\"\\\\\""));
 	/* What has no collector has no such numbers. */
 	check(isnan(metric("gc_heap_live_bytes", karena_id(plain), "")));
 	check_eq(metric("memory_classes_heap_objects_bytes", karena_id(plain), ""), 106496);
@@ -378,7 +336,7 @@ static void stat_lines(void)
 	check_eq(json("cycles"), 1);
 	check_eq(json("live_objects"), 1);
 	check_eq(run("karenactl stat --json --heap %u 0.01 3", id), 0);
-	for (at = text; (at = strchr(at, '\n')); at++)
+	for (at = tool_text; (at = strchr(at, '\n')); at++)
 		lines++;
 	check_eq(lines, 3);
 	check_eq(run("karenactl stat 0.01 2"), 0);
