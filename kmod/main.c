@@ -7,6 +7,7 @@
 #include <linux/random.h>
 
 #include "kmod/alloc/internal.h"
+#include "kmod/observe/stats.h"
 #include "kmod/user/user.h"
 
 unsigned long karena_secret __ro_after_init;
@@ -64,6 +65,7 @@ static int __init karena_load(void)
 	err = karena_chardev_init();
 	if (err)
 		goto exit_stacks;
+	karena_debugfs_init();
 	return 0;
 exit_stacks:
 	karena_stacks_exit();
@@ -88,6 +90,7 @@ exit_runs:
 
 static void __exit karena_unload(void)
 {
+	karena_debugfs_exit();
 	karena_chardev_exit();
 	karena_stacks_exit();
 	karena_kernel_stacks_exit();

@@ -17,4 +17,8 @@ unsigned int karena_stats_class(struct karena_heap *heap, unsigned int spc,
 void karena_explain_heap(struct karena_heap *heap, struct karena_explain *out,
 			 struct karena_explain_class *classes);
 
+/* debugfs.c */
+void karena_debugfs_init(void);
+void karena_debugfs_exit(void);
+
 #endif /* _KARENA_OBSERVE_STATS_H */

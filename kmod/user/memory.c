@@ -135,8 +135,9 @@ static void add_up(struct karena_explain *out, const struct karena_explain_class
 	out->tail_bytes += class->tail_bytes;
 }
 
-static void explain(struct karena_heap *heap, struct karena_explain *out,
-		    struct karena_explain_class *classes)
+/* All that there is to tell; both are zeroed by the caller. */
+void karena_explain_all(struct karena_heap *heap, struct karena_explain *out,
+			struct karena_explain_class *classes)
 {
 	unsigned int i;
 
@@ -187,7 +188,7 @@ int karena_do_explain(struct karena_heap *heap, struct karena_explain *req)
 		.id = heap->id,
 		.classes = req->classes,
 	};
-	explain(heap, req, classes);
+	karena_explain_all(heap, req, classes);
 	err = tell_classes(req, classes, room);
 	kfree(classes);
 	return err;

@@ -222,6 +222,7 @@ void karena_region_destroy(struct karena_uheap *uh, struct karena_region *region
 void karena_control_region(struct karena_uheap *uh);
 int karena_control_init(struct karena_uheap *uh, u32 flags);
 int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16 value);
+u16 karena_control_value(struct karena_uheap *uh, unsigned long page);
 void karena_control_phase(struct karena_heap *heap);
 void karena_control_special(struct karena_uheap *uh, unsigned long addr);
 
@@ -255,6 +256,8 @@ int karena_do_stack(struct karena_uheap *uh, const struct karena_calls *req);
 /* memory.c */
 int karena_do_reclaim(struct karena_heap *heap, struct karena_reclaim *req);
 int karena_do_memory(struct karena_heap *heap, struct karena_memory *req);
+void karena_explain_all(struct karena_heap *heap, struct karena_explain *out,
+			struct karena_explain_class *classes);
 int karena_do_explain(struct karena_heap *heap, struct karena_explain *req);
 void karena_admit(struct karena_uheap *uh);
 __poll_t karena_over_poll(struct karena_uheap *uh, struct file *file, poll_table *wait);
