@@ -82,6 +82,7 @@
 #define KARENA_FEAT_PROFILE	(1ULL << 11)	/* KARENA_IOC_PROFILE, KARENA_IOC_CALLS */
 #define KARENA_FEAT_STACKS	(1ULL << 12)	/* KARENA_OFF_STACKS, KARENA_ROOT_STACKS */
 #define KARENA_FEAT_DUMP	(1ULL << 13)	/* KARENA_IOC_DUMP, _SPANS, _TYPES, _CACHES */
+#define KARENA_FEAT_CHECK	(1ULL << 14)	/* KARENA_IOC_CHECK */
 
 /**
  * struct karena_info - KARENA_IOC_INFO: what this module is and can
@@ -1440,6 +1441,91 @@ KARENA_ASSERT(sizeof(struct karena_cache_record) == 32);
 #define KARENA_CACHE_PROGRAM	(1U << 0)	/* programs take from it by themselves */
 #define KARENA_CACHE_NOSCAN	(1U << 1)	/* of objects without references */
 
+/* What is wrong with a heap, in karena_damage_record.kind. */
+enum karena_damage {
+	KARENA_DAMAGE_LINK = 1,	/* a list of spans or magazines is torn */
+	KARENA_DAMAGE_SPAN,	/* what a span says of itself cannot be */
+	KARENA_DAMAGE_MAP,	/* a page of a span leads elsewhere, or one in no span to some */
+	KARENA_DAMAGE_FREE,	/* a span counts its free objects wrongly, or more than it has */
+	KARENA_DAMAGE_STATE,	/* an object is in no state that there is, or free and in use */
+	KARENA_DAMAGE_WRITTEN,	/* an object was written to after it had been freed */
+	KARENA_DAMAGE_PLACE,	/* a span is on a list that is not for it */
+	KARENA_DAMAGE_COUNT,	/* the sums of a size class */
+	KARENA_DAMAGE_CACHE,	/* a magazine's count, or what is in one is no free object */
+	KARENA_DAMAGE_TWICE,	/* an object is in magazines twice */
+	KARENA_DAMAGE_RUN,	/* free pages: out of order, or not counted */
+	KARENA_DAMAGE_SUM,	/* the sums of the heap */
+	KARENA_DAMAGE_MEMORY,	/* a page of a span has no memory */
+	KARENA_DAMAGE_CLASS,	/* what programs are told of a page: struct karena_control */
+	KARENA_DAMAGE_MARK,	/* a mark behind the last object of a span */
+	KARENA_DAMAGE_SPECIAL,	/* a weak reference or cleanup is of what is not live */
+	KARENA_NR_DAMAGES
+};
+
+/* Most records of one KARENA_IOC_CHECK. */
+#define KARENA_MAX_DAMAGES	256
+
+/**
+ * struct karena_damage_record - one thing that is wrong with a heap
+ * @size: bytes of the record
+ * @kind: enum karena_damage
+ * @at: address of the object, or of the page, in the window; 0 if it is of none, and in
+ *	kernel heaps
+ * @object_size: bytes of an object of that size class, 0 if it is of none
+ * @found: how many were found, or what is there: a state, 1 if something is and 0 if not
+ * @wanted: how many there are to be, or what
+ */
+struct karena_damage_record {
+	__u32 size;
+	__u32 kind;
+	__u64 at;
+	__u64 object_size;
+	__u64 found;
+	__u64 wanted;
+};
+KARENA_ASSERT(sizeof(struct karena_damage_record) == 40);
+
+/**
+ * struct karena_check - KARENA_IOC_CHECK: verify what the kernel knows of a heap
+ * @size: sizeof(struct karena_check)
+ * @flags: 0
+ * @id: in: 0 for the descriptor's own heap, else as in struct karena_heap_info; out: its
+ *	number
+ * @reserved: 0
+ * @spans: out: spans that were looked at
+ * @objects: out: places for objects in them
+ * @cached: out: objects in magazines and depots of the kernel
+ * @runs: out: runs of free pages, with memory or without
+ * @unsettled: out: sums and magazines that changed all the time, so that they could not be
+ *	compared: nothing is known of these
+ * @damages: out: how much is wrong, one thing once
+ * @records: address of room for struct karena_damage_record
+ * @length: in: its bytes; out: how many of them are filled, for at most KARENA_MAX_DAMAGES
+ *
+ * Programs go on meanwhile, and nothing is changed.  What programs do to memory of their
+ * own, their magazines among it, is no damage; neither is a wrong free, which has been
+ * refused.  What a heap is damaged by is a bug of the kernel's, or a device; of a kernel
+ * heap, of whoever wrote where nothing was theirs.
+ *
+ * Errors: EINVAL, EFAULT, ENOMEM, EINTR killed while at it, and those of
+ * KARENA_IOC_HEAP_INFO.
+ */
+struct karena_check {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+	__u64 spans;
+	__u64 objects;
+	__u64 cached;
+	__u64 runs;
+	__u64 unsettled;
+	__u64 damages;
+	__u64 records;
+	__u64 length;
+};
+KARENA_ASSERT(sizeof(struct karena_check) == 80);
+
 /* Of a cycle. */
 #define KARENA_PHASE_IDLE	0	/* none runs */
 #define KARENA_PHASE_MARK	1
@@ -1521,5 +1607,6 @@ KARENA_ASSERT(sizeof(struct karena_control) == 80);
 #define KARENA_IOC_DUMP		_IOWR(KARENA_IOC_MAGIC, 0x20, struct karena_dump)
 #define KARENA_IOC_ROOTS	_IOWR(KARENA_IOC_MAGIC, 0x21, struct karena_list)
 #define KARENA_IOC_CACHES	_IOWR(KARENA_IOC_MAGIC, 0x22, struct karena_list)
+#define KARENA_IOC_CHECK	_IOWR(KARENA_IOC_MAGIC, 0x23, struct karena_check)
 
 #endif /* _UAPI_KARENA_H */

@@ -171,10 +171,12 @@ int karena_heap_clone(struct karena_cloner *cloner)
 		if (!look_at(from, page++, picture))
 			continue;
 		page = picture->start + picture->npages;
+		karena_move_begin(to);
 		run = cloner->take(cloner, picture->start, picture->npages, gfp);
 		err = run ? paint(cloner, picture, run, gfp) : -ENOMEM;
 		if (err && run)
 			karena_mheap_free(to, run);
+		karena_move_end(to);
 		cond_resched();
 	}
 	kfree(picture);

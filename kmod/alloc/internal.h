@@ -84,7 +84,10 @@ struct karena_run {
 struct karena_runs {
 	struct rb_root root;
 	unsigned long npages;		/* in all runs */
+	u64 changes;			/* times that a run came or went */
 };
+
+#define KARENA_DEPOT_MAGS	64u	/* most magazines in a list of a depot */
 
 /* Where objects hold references, in spans of an array of elements. */
 enum karena_layout_kind {
@@ -156,6 +159,7 @@ struct karena_central {
 	u64 trades;			/* magazines with objects that came or went */
 	u64 refills;
 	u64 flushes;
+	u64 changes;			/* times that spans may have: observe/check.c */
 	u64 swept_objects;		/* that were found dead */
 	u32 swept;			/* cycle that its spans are to be swept after */
 	bool marking;			/* what leaves a span is marked */
@@ -258,12 +262,14 @@ struct karena_heap {
 	struct maple_tree mapped;	/* spans from vmalloc(), by address */
 	u64 nr_spans;
 	u64 span_pages;
+	u64 changes;			/* times that a span came or went */
 	unsigned long goal_pages;	/* what the next cycle keeps it below, or 0: READ_ONCE() */
 	u64 large_live;			/* objects */
 	u64 large_bytes;
 	u64 large_allocs;
 	u64 large_frees;
 	atomic_long_t held;		/* pages of memory, spans and free */
+	atomic64_t moves;		/* see karena_move_begin() */
 	unsigned long limit;		/* of held */
 	u64 soft_limit;			/* of the same in bytes, or 0: limit.c, READ_ONCE() */
 	unsigned int policy;		/* above it, KARENA_OVER_*: READ_ONCE() */
@@ -295,6 +301,23 @@ struct karena_heap {
 static inline u64 karena_traced(const struct karena_heap *heap, unsigned long addr)
 {
 	return heap->user ? addr - heap->base : U64_MAX;
+}
+
+/*
+ * Between these two are pages on their way: held, or about to be, and neither free nor in a
+ * span.  Who compares the sums sees in moves whether there are any, or have been meanwhile:
+ * the low bits say how many are at it, those above how often somebody was.  Full barriers.
+ */
+#define KARENA_MOVING	U16_MAX
+
+static inline void karena_move_begin(struct karena_heap *heap)
+{
+	atomic64_add_return(KARENA_MOVING + 2, &heap->moves);
+}
+
+static inline void karena_move_end(struct karena_heap *heap)
+{
+	atomic64_dec_return(&heap->moves);
 }
 
 /* The newest of all centrals; they go on by next.  Pairs with karena_central_add(). */
@@ -421,6 +444,8 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 				    struct karena_run *run, size_t large_size, gfp_t gfp);
 struct karena_run *karena_span_retire(struct karena_span *span);
 void karena_span_delete(struct karena_span *span);
+unsigned int karena_span_value(const struct karena_span *span);
+bool karena_span_is_whole(const struct karena_span *span);
 void karena_span_discard(struct karena_span *span);
 
 static __always_inline struct karena_span *

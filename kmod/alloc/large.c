@@ -28,9 +28,9 @@ static void clear_large(struct karena_heap *heap, unsigned long addr, size_t siz
 }
 
 /* With @sample of an object that is sampled: the span's then. */
-static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
-				 const struct karena_layout *layout, unsigned int flags,
-				 gfp_t gfp, struct karena_sample *sample)
+static unsigned long make_paged(struct karena_heap *heap, size_t size,
+				const struct karena_layout *layout, unsigned int flags,
+				gfp_t gfp, struct karena_sample *sample)
 {
 	unsigned long npages = DIV_ROUND_UP(size, KARENA_PAGE_SIZE);
 	struct karena_span *span;
@@ -59,6 +59,18 @@ static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
 	/* Last of all: from here on a wrong free may take it away. */
 	smp_store_release(&span->state[0], KARENA_LIVE);
 	return base;
+}
+
+static unsigned long paged_alloc(struct karena_heap *heap, size_t size,
+				 const struct karena_layout *layout, unsigned int flags,
+				 gfp_t gfp, struct karena_sample *sample)
+{
+	unsigned long addr;
+
+	karena_move_begin(heap);
+	addr = make_paged(heap, size, layout, flags, gfp, sample);
+	karena_move_end(heap);
+	return addr;
 }
 
 /* At the limit, what is cached or about to be unmapped makes room. */
@@ -117,8 +129,10 @@ static void mapped_delete(struct karena_span *span)
 		return;
 	}
 	vfree((void *)span->base);
+	karena_move_begin(heap);
 	run = karena_span_retire(span);
 	karena_mheap_uncharge(heap, run->npages);
+	karena_move_end(heap);
 	karena_run_delete(run);
 }
 
@@ -135,7 +149,9 @@ static unsigned long mapped_alloc(struct karena_heap *heap, size_t size,
 		return 0;
 	if (heap->paced)
 		heap->paced(heap, size, gfp);
+	karena_move_begin(heap);
 	span = mapped_span(heap, npages, layout, gfp);
+	karena_move_end(heap);
 	if (!span)
 		return 0;
 	base = (unsigned long)__vmalloc(span->large_size, gfp | __GFP_NOWARN |

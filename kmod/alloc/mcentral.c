@@ -15,7 +15,6 @@
 
 /* Most bytes, and most magazines, that a depot keeps; two magazines in any case. */
 #define DEPOT_BYTES	SZ_1M
-#define DEPOT_MAGS	64
 
 /* What a refill makes spans for, where it finds less free. */
 #define REFILL_BYTES	SZ_64K
@@ -33,7 +32,7 @@ static unsigned int depot_limit(struct karena_central *central)
 {
 	unsigned int cap = karena_class_magazine(central->class);
 
-	return clamp(DEPOT_BYTES / (cap * central->size), 2u, (unsigned int)DEPOT_MAGS);
+	return clamp(DEPOT_BYTES / (cap * central->size), 2u, KARENA_DEPOT_MAGS);
 }
 
 static void init_caches(struct karena_central *central)
@@ -266,6 +265,7 @@ static unsigned int take_locked(struct karena_central *central, unsigned long *s
 	struct karena_span *span;
 	unsigned int got = 0, some;
 
+	central->changes++;
 	while (got < n && (span = begin_take(central, sweeps))) {
 		some = span_take(span, slots + got, n - got);
 		end_take(central, span, some);
@@ -286,13 +286,14 @@ void karena_central_adopt(struct karena_central *central, struct karena_span *sp
 	list_add_tail(&span->list, span->nfree ? &central->partial : &central->full);
 	central->nr_empty_spans += span->nfree == span->nelems;
 	central->nr_spans++;
+	central->changes++;
 	central->nr_free += span->nfree;
 	central->allocs += span->nelems - span->nfree;
 	atomic64_add((u64)(span->nelems - span->nfree) * central->size, &central->heap->used);
 	spin_unlock_irqrestore(&central->lock, flags);
 }
 
-static bool add_span(struct karena_central *central, gfp_t gfp)
+static bool make_span(struct karena_central *central, gfp_t gfp)
 {
 	struct karena_heap *heap = central->heap;
 	struct karena_span *span;
@@ -308,6 +309,16 @@ static bool add_span(struct karena_central *central, gfp_t gfp)
 	}
 	karena_central_adopt(central, span);
 	return true;
+}
+
+static bool add_span(struct karena_central *central, gfp_t gfp)
+{
+	bool made;
+
+	karena_move_begin(central->heap);
+	made = make_span(central, gfp);
+	karena_move_end(central->heap);
+	return made;
 }
 
 /* Between two holds of a central's lock. */
@@ -390,6 +401,7 @@ static unsigned int take_extents_locked(struct karena_central *central,
 	struct karena_span *span;
 	unsigned int got = 0, some;
 
+	central->changes++;
 	while (got < most && to->nr < to->room && (span = begin_take(central, sweeps))) {
 		some = span_take_extent(span, &to->extent[to->nr++], most - got);
 		end_take(central, span, some);
@@ -514,6 +526,7 @@ void karena_central_put(struct karena_central *central, unsigned long *slots,
 			karena_span_emptied(central, span, &gone);
 	}
 	central->flushes++;
+	central->changes++;
 	spin_unlock_irqrestore(&central->lock, flags);
 	trace_karena_flush(central->heap->id, central->size, n);
 	atomic64_sub((u64)n * central->size, &central->heap->used);
@@ -687,6 +700,7 @@ static struct karena_span *pop_empty_span(struct karena_central *central)
 		list_del(&span->list);
 		central->nr_empty_spans--;
 		central->nr_spans--;
+		central->changes++;
 		central->nr_free -= span->nelems;
 		karena_pagemap_set(central->heap->map, span->run, NULL);
 	}

@@ -120,6 +120,8 @@ unsigned long karena_alloc_addr(struct karena_heap *heap, size_t size,
 	return alloc_fast(heap, size, flags, gfp, true);
 }
 
+KARENA_EXPORT_TEST(karena_alloc_addr);
+
 /**
  * karena_alloc - allocate an object
  * @heap: heap to take it from

@@ -56,6 +56,9 @@ enum karena_plant {
 	KARENA_PLANT_ROOTS_EARLY,	/* of a dump, before its heap is frozen */
 };
 
+/* And what a heap has while it is checked: so much, and of enum karena_damage. */
+#define KARENA_PLANT_DAMAGE	1000u
+
 enum karena_point {
 	KARENA_POINT_PHASE,		/* all sections know that it marks */
 	KARENA_POINT_DRAINED,		/* magazines are empty, old sections go on */

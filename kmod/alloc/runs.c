@@ -93,6 +93,7 @@ void karena_runs_insert(struct karena_runs *runs, struct karena_run *run)
 		}
 	}
 	runs->npages += run->npages;
+	runs->changes++;
 	if (after && run->start + run->npages == after->start) {
 		run_resize(after, run->start, after->npages + run->npages);
 		karena_run_delete(run);
@@ -140,6 +141,7 @@ struct karena_run *karena_runs_take(struct karena_runs *runs, unsigned long n,
 	if (!run)
 		return NULL;
 	runs->npages -= n;
+	runs->changes++;
 	if (run->npages == n) {
 		run_erase(runs, run);
 		return run;
@@ -177,6 +179,7 @@ struct karena_run *karena_runs_take_last(struct karena_runs *runs, unsigned long
 
 	if (!run)
 		return NULL;
+	runs->changes++;
 	if (run->npages <= max || !spare) {
 		runs->npages -= run->npages;
 		run_erase(runs, run);

@@ -144,6 +144,7 @@ static unsigned long step(struct karena_heap *heap, unsigned long keep, unsigned
 
 	mutex_lock(&heap->reap_lock);
 	hold_begin(&hold);
+	karena_move_begin(heap);
 	/* Who waits for the mutex may be in the middle of reclaim. */
 	run = take(heap, keep, below, s->step, GFP_NOIO);
 	if (run) {
@@ -152,6 +153,7 @@ static unsigned long step(struct karena_heap *heap, unsigned long keep, unsigned
 		hold_end(&hold, s, npages);
 		trace_karena_scavenge(heap->id, npages << KARENA_PAGE_SHIFT);
 	}
+	karena_move_end(heap);
 	mutex_unlock(&heap->reap_lock);
 	return npages;
 }
@@ -188,6 +190,7 @@ unsigned long karena_scavenge_try(struct karena_heap *heap, unsigned long most)
 
 	if (heap->backing->by_program)
 		return 0;
+	karena_move_begin(heap);
 	while (n < most && (run = take(heap, 0, ULONG_MAX, 1, GFP_NOWAIT))) {
 		if (run->npages > 1 || !heap->backing->try_release(heap, run)) {
 			put_back(heap, run);
@@ -195,6 +198,7 @@ unsigned long karena_scavenge_try(struct karena_heap *heap, unsigned long most)
 		}
 		n++;
 	}
+	karena_move_end(heap);
 	atomic64_add(n, &heap->scavenger.returned);
 	if (n)
 		trace_karena_scavenge(heap->id, n << KARENA_PAGE_SHIFT);

@@ -31,7 +31,7 @@ static bool has_states(const struct karena_central *central)
 }
 
 /* What programs know of a span, as struct karena_control says. */
-static unsigned int span_value(const struct karena_span *span)
+unsigned int karena_span_value(const struct karena_span *span)
 {
 	return (1 + (span->central ? span->central->spc : 0)) |
 	       (karena_layout_has_refs(span->layout) ? KARENA_MAP_TYPED : 0);
@@ -127,6 +127,38 @@ static void span_init_large(struct karena_span *span, size_t size)
 	span->state = (u8 *)span + state_offset(1, false);
 }
 
+static bool has_marks(const struct karena_span *span)
+{
+	bool tiny = span->central->spc == KARENA_SPC_TINY;
+	const unsigned long *bits = (void *)span + marks_offset(span->nelems, tiny, span->state);
+
+	if (!span->heap->collected)
+		return !span->mark;
+	if (span->scanned != bits)
+		return false;
+	return is_near(span) ? span->mark == karena_pagemap_get(span->heap->map,
+								span->run->start)->mark :
+			       span->mark == bits + BITS_TO_LONGS(span->nelems);
+}
+
+/*
+ * Whether what does not change in a span of a class is as it was made: what it says can
+ * be relied upon.  Its heap, central and run are what they have to be.
+ */
+bool karena_span_is_whole(const struct karena_span *span)
+{
+	const struct karena_central *central = span->central;
+	u32 nelems = karena_class_objects[central->class];
+	bool tiny = central->spc == KARENA_SPC_TINY;
+	const void *state = has_states(central) ? (void *)span + state_offset(nelems, tiny) : NULL;
+
+	return span->size == central->size && span->nelems == nelems &&
+	       span->magic == karena_class_magic[central->class] &&
+	       span->layout == central->layout && !span->mapped && span->state == state &&
+	       span->tiny == (tiny ? (u16 *)&span->free[BITS_TO_LONGS(nelems)] : NULL) &&
+	       has_marks(span);
+}
+
 /* Makes @run a span: of @central's class, or without one, a large object. */
 struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_central *central,
 				    const struct karena_layout *layout,
@@ -153,7 +185,7 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	if (heap->collected)
 		init_marks(span, (void *)span +
 			   marks_offset(nelems, tiny, has_states(central)));
-	if (heap->backing->publish && heap->backing->publish(heap, run, span_value(span))) {
+	if (heap->backing->publish && heap->backing->publish(heap, run, karena_span_value(span))) {
 		kfree(span);
 		return NULL;
 	}
@@ -163,6 +195,7 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	/* Read without the lock by gc/mark.c. */
 	list_add_rcu(&span->all, &heap->spans);
 	heap->nr_spans++;
+	heap->changes++;
 	heap->span_pages += run->npages;
 	if (!central) {
 		list_add(&span->list, &heap->large);
@@ -199,6 +232,7 @@ struct karena_run *karena_span_retire(struct karena_span *span)
 	spin_lock_irqsave(&heap->lock, flags);
 	list_del(&span->all);
 	heap->nr_spans--;
+	heap->changes++;
 	heap->span_pages -= run->npages;
 	if (!span->central) {
 		list_del(&span->list);
@@ -219,5 +253,7 @@ void karena_span_delete(struct karena_span *span)
 {
 	struct karena_heap *heap = span->heap;
 
+	karena_move_begin(heap);
 	karena_mheap_free(heap, karena_span_retire(span));
+	karena_move_end(heap);
 }

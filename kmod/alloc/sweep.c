@@ -149,6 +149,7 @@ void karena_sweep_begin(struct karena_heap *heap)
 		list_splice_tail_init(&central->partial, &central->unswept);
 		list_splice_tail_init(&central->full, &central->unswept);
 		central->nr_empty_spans = 0;
+		central->changes++;
 		spin_unlock_irq(&central->lock);
 	}
 	spin_lock_irq(&heap->lock);
@@ -164,6 +165,7 @@ static unsigned int sweep_central(struct karena_central *central, unsigned int m
 	LIST_HEAD(gone);
 
 	spin_lock_irq(&central->lock);
+	central->changes++;
 	for (; n < most && !list_empty(&central->unswept); n++) {
 		span = list_first_entry(&central->unswept, struct karena_span, list);
 		if (karena_span_sweep(central, span))

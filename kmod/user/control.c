@@ -47,6 +47,14 @@ int karena_control_publish(struct karena_heap *heap, struct karena_run *run, u16
 	return 0;
 }
 
+/* What the map says of a page of the window. */
+u16 karena_control_value(struct karena_uheap *uh, unsigned long page)
+{
+	const u16 *map = karena_region_find(&uh->control, 1 + page / ENTRIES);
+
+	return map ? READ_ONCE(map[page % ENTRIES]) : 0;
+}
+
 /* From here on the object that begins at an address is for the kernel to free. */
 void karena_control_special(struct karena_uheap *uh, unsigned long addr)
 {

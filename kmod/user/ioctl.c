@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "kmod/observe/check.h"
 #include "kmod/observe/stats.h"
 #include "user.h"
 
@@ -48,6 +49,7 @@ union karena_arg {
 	struct karena_reclaim reclaim;
 	struct karena_memory memory;
 	struct karena_explain explain;
+	struct karena_check check;
 	struct karena_profile profile;
 	struct karena_calls stack;
 	struct karena_list list;
@@ -65,7 +67,7 @@ static int do_info(struct file *file, union karena_arg *arg, void __user *uarg)
 			    KARENA_FEAT_COLLECT | KARENA_FEAT_BARRIER | KARENA_FEAT_REFILL |
 			    KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE | KARENA_FEAT_CLONE |
 			    KARENA_FEAT_SPECIALS | KARENA_FEAT_RETURN | KARENA_FEAT_PROFILE |
-			    KARENA_FEAT_STACKS | KARENA_FEAT_DUMP,
+			    KARENA_FEAT_STACKS | KARENA_FEAT_DUMP | KARENA_FEAT_CHECK,
 		.page_size = KARENA_PAGE_SIZE,
 		.nr_classes = KARENA_NR_CLASSES,
 		.max_small = KARENA_MAX_SMALL,
@@ -400,6 +402,18 @@ static int do_explain(struct file *file, union karena_arg *arg, void __user *uar
 	return err;
 }
 
+static int do_check(struct file *file, union karena_arg *arg, void __user *uarg)
+{
+	struct karena_heap *heap = named_heap(file, arg->check.id, false);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = karena_do_check(heap, &arg->check);
+	karena_heap_put(heap);
+	return err;
+}
+
 static int do_step(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	return karena_do_step(karena_file_heap(file), &arg->step);
@@ -595,6 +609,7 @@ static const struct karena_call calls[] = {
 	[_IOC_NR(KARENA_IOC_DUMP)] = { do_dump, KARENA_IOC_DUMP, 0 },
 	[_IOC_NR(KARENA_IOC_ROOTS)] = { do_roots, KARENA_IOC_ROOTS, NEEDS_HEAP },
 	[_IOC_NR(KARENA_IOC_CACHES)] = { do_caches, KARENA_IOC_CACHES, 0 },
+	[_IOC_NR(KARENA_IOC_CHECK)] = { do_check, KARENA_IOC_CHECK, 0 },
 };
 
 /* The call of a command; one that differs in size only is another version of it. */

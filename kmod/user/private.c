@@ -124,6 +124,8 @@ int karena_private_grow_to(struct karena_uheap *uh, unsigned long npages)
 	return 0;
 }
 
+KARENA_EXPORT_TEST(karena_private_grow_to);
+
 int karena_do_grow(struct karena_uheap *uh, struct karena_grow *req)
 {
 	if (req->flags || !uh->private || req->length % KARENA_PAGE_SIZE ||
@@ -142,7 +144,8 @@ static int take_leaving(struct karena_uheap *uh, const struct karena_release *re
 	if (!run || req->start != uh->heap.base + (run->start << KARENA_PAGE_SHIFT) ||
 	    req->length != run->npages << KARENA_PAGE_SHIFT)
 		return -EINVAL;
-	uh->leaving = NULL;
+	/* Looked at without the lock, but with the heap's: observe/check.c. */
+	WRITE_ONCE(uh->leaving, NULL);
 	trace_karena_scavenge(uh->heap.id, run->npages << KARENA_PAGE_SHIFT);
 	karena_bare_put(uh, run);
 	return 0;
@@ -155,7 +158,9 @@ static void tell_leaving(struct karena_uheap *uh, struct karena_release *req)
 	req->length = 0;
 	if (uh->leaving)
 		return;
-	uh->leaving = karena_scavenge_take(&uh->heap, req->flags & KARENA_RELEASE_ALL);
+	/* As above. */
+	WRITE_ONCE(uh->leaving, karena_scavenge_take(&uh->heap,
+						     req->flags & KARENA_RELEASE_ALL));
 	if (!uh->leaving)
 		return;
 	karena_mheap_uncharge(&uh->heap, uh->leaving->npages);
@@ -176,9 +181,11 @@ int karena_do_release(struct karena_uheap *uh, struct karena_release *req,
 	if (req->flags & KARENA_RELEASE_ALL && !req->length)
 		karena_reclaim(&uh->heap);
 	mutex_lock(&uh->leaving_lock);
+	karena_move_begin(&uh->heap);
 	err = take_leaving(uh, req);
 	if (!err)
 		tell_leaving(uh, req);
+	karena_move_end(&uh->heap);
 	mutex_unlock(&uh->leaving_lock);
 	return err;
 }

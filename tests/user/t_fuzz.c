@@ -105,7 +105,7 @@ static unsigned long any_command(struct fuzzer *f)
 		KARENA_IOC_RECLAIM, KARENA_IOC_MEMORY, KARENA_IOC_EXPLAIN,
 		KARENA_IOC_PROFILE, KARENA_IOC_CALLS, KARENA_IOC_CALLS,
 		KARENA_IOC_SPANS, KARENA_IOC_TYPES, KARENA_IOC_DUMP, KARENA_IOC_ROOTS,
-		KARENA_IOC_CACHES,
+		KARENA_IOC_CACHES, KARENA_IOC_CHECK,
 	};
 
 	if (rng_below(&f->rng, 50))
@@ -135,6 +135,7 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		struct karena_profile profile;
 		struct karena_calls stack;
 		struct karena_list list;
+		struct karena_check check;
 		__u32 size;
 	} arg = { 0 };
 	unsigned int i;
@@ -209,6 +210,9 @@ static void plausible(struct fuzzer *f, unsigned long cmd, __u64 *words)
 		arg.list.from = any_number(f);
 		arg.list.records = as_addr(f->scratch);
 		arg.list.length = 4096;
+	} else if (cmd == KARENA_IOC_CHECK) {
+		arg.check.records = any_address(f);
+		arg.check.length = any_number(f);
 	} else if (cmd == KARENA_IOC_ROOT) {
 		arg.root.flags = rng_below(&f->rng, 4);
 		arg.root.start = as_addr(f->scratch) + 8 * rng_below(&f->rng, 8);
@@ -287,6 +291,15 @@ static void renew(struct fuzzer *f)
 		fcntl(f->fds[i], F_SETFL, O_NONBLOCK);
 }
 
+/* Nothing of all that has done a heap any harm. */
+static void look_for_damage(const struct heap *heap)
+{
+	struct karena_check verify = { .size = sizeof(verify) };
+
+	check_ret(kioctl(heap->fd, KARENA_IOC_CHECK, &verify), 0);
+	check_eq(verify.damages, 0);
+}
+
 static void fuzz(void *arg)
 {
 	struct fuzzer *f = arg;
@@ -305,6 +318,8 @@ static void fuzz(void *arg)
 		one_call(f);
 	}
 	close_range(100, ~0U, 0);
+	look_for_damage(&f->own);
+	look_for_damage(&f->shared);
 	heap_close(&f->own);
 }
 

@@ -65,7 +65,8 @@ static void info(void)
 			       KARENA_FEAT_MAGAZINES | KARENA_FEAT_PRIVATE |
 			       KARENA_FEAT_CLONE | KARENA_FEAT_SPECIALS |
 			       KARENA_FEAT_RETURN | KARENA_FEAT_PROFILE |
-			       KARENA_FEAT_STACKS), 0);
+			       KARENA_FEAT_STACKS | KARENA_FEAT_DUMP |
+			       KARENA_FEAT_CHECK), 0);
 	check_eq(out.page_size, KARENA_PAGE_SIZE);
 	check_eq(out.nr_classes, KARENA_NR_CLASSES);
 	check_eq(out.max_small, KARENA_MAX_SMALL);

@@ -50,6 +50,7 @@ union arg {
 	struct karena_calls stack;
 	struct karena_list list;
 	struct karena_dump dump;
+	struct karena_check check;
 	char bytes[1024];
 };
 
@@ -295,6 +296,13 @@ static void valid_dump(union arg *arg)
 	arg->dump.size = sizeof(arg->dump);
 }
 
+static void valid_check(union arg *arg)
+{
+	arg->check.size = sizeof(arg->check);
+	arg->check.records = array();
+	arg->check.length = PAGE;
+}
+
 /* Commands by number. */
 static const struct command {
 	const char *name;
@@ -354,6 +362,7 @@ static const struct command {
 	{ "dump", KARENA_IOC_DUMP, sizeof(struct karena_dump), valid_dump, true, true },
 	{ "roots", KARENA_IOC_ROOTS, sizeof(struct karena_list), valid_list, true, true },
 	{ "caches", KARENA_IOC_CACHES, sizeof(struct karena_list), valid_list, true, true },
+	{ "check", KARENA_IOC_CHECK, sizeof(struct karena_check), valid_check, true, true },
 };
 
 static const struct command *command_of(unsigned long cmd)

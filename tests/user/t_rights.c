@@ -113,6 +113,7 @@ static void lent_memory(void)
 	struct karena_memory memory = { .size = sizeof(memory) };
 	struct karena_reclaim reclaim = { .size = sizeof(reclaim) };
 	struct karena_explain explain = { .size = sizeof(explain) };
+	struct karena_check verify = { .size = sizeof(verify) };
 	struct state before;
 	struct heap heap;
 	__u64 object;
@@ -131,6 +132,9 @@ static void lent_memory(void)
 	check_eq(memory.soft_limit, 0);
 	check_ret(kioctl(lent, KARENA_IOC_EXPLAIN, &explain), 0);
 	check_eq(explain.id, heap.id);
+	check_ret(kioctl(lent, KARENA_IOC_CHECK, &verify), 0);
+	check_eq(verify.id, heap.id);
+	check_eq(verify.damages, 0);
 	state_same(heap.fd, &before);
 	close(lent);
 	heap_close(&heap);
@@ -262,6 +266,7 @@ static void stranger(void *arg)
 	struct karena_memory memory = { .size = sizeof(memory) };
 	struct karena_reclaim reclaim = { .size = sizeof(reclaim) };
 	struct karena_explain explain = { .size = sizeof(explain) };
+	struct karena_check verify = { .size = sizeof(verify) };
 	struct heap *other = arg;
 	struct karena_class_stat stats[8];
 	struct karena_heap_info info;
@@ -280,6 +285,8 @@ static void stranger(void *arg)
 	check_ret(kioctl(own.fd, KARENA_IOC_RECLAIM, &reclaim), -ENOENT);
 	explain.id = other->id;
 	check_ret(kioctl(own.fd, KARENA_IOC_EXPLAIN, &explain), -ENOENT);
+	verify.id = other->id;
+	check_ret(kioctl(own.fd, KARENA_IOC_CHECK, &verify), -ENOENT);
 	by_number(own.fd, other->id, -ENOENT, -ENOENT);
 	while (!heap_info(own.fd, id, 1, &info) && steps++ < 1000) {
 		id = info.id;
