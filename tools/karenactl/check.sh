@@ -40,7 +40,7 @@ says() {
 
 for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' \
 	'span list' 'type list' 'cache list' 'object show' map report limit reclaim bench \
-	'gc run' 'gc status' 'gc trace' 'gc set' profile stat top; do
+	'gc run' 'gc status' 'gc trace' 'gc set' check profile stat top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
 	[ -z "$command" ] && continue
@@ -92,6 +92,8 @@ done
 for number in 0 -1 4294967296 1x '' ' 1x'; do
 	try 2 '' 'not the number of a heap' heap show -- "$number"
 done
+try 2 '' 'which heap' check
+try 2 '' 'too many' check 1 2
 try 2 '' 'which heap' profile
 try 2 '' 'too many' profile 1 2
 try 2 '' 'not a number of bytes' profile --rate=x 1
@@ -115,7 +117,7 @@ export KARENA_DEVICE=/dev/nothing-there
 for command in info 'heap list' 'heap show 1' 'heap explain 1' 'heap reclaim 1' 'class list' \
 	'class list 1' 'span list 1' 'type list 1' 'cache list 1' 'object show 1 10' 'map 1' \
 	'report -o /dev/null 1' 'limit 1' 'limit 1 1M' 'reclaim 1' bench 'gc run 1' 'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' \
-	'profile 1' 'stat' 'stat 1 1' 'top -n 1'; do
+	'check 1' 'profile 1' 'stat' 'stat 1 1' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
 	# shellcheck disable=SC2086
@@ -149,6 +151,7 @@ if [ -c /dev/karena ]; then
 		# shellcheck disable=SC2086
 		try 1 '' 'not there, or not yours' gc $command 4294967295 $word
 	done
+	try 1 '' 'not there, or not yours' check 4294967295
 	try 1 '' 'not there, or not yours' profile 4294967295
 	try 1 '' 'not there, or not yours' profile -o /dev/null 4294967295
 	try 0 'objects' '' stat

@@ -10,18 +10,18 @@ _karenactl_heaps() {
 _karenactl_words() {
 	case "$*" in
 	'')			echo 'info heap class span type cache object map report limit' \
-					'reclaim bench gc profile stat top help' ;;
+					'reclaim bench gc check profile stat top help' ;;
 	heap|'help heap')	echo 'list show explain reclaim' ;;
 	class|'help class')	echo 'list' ;;
 	span|type|cache|'help span'|'help type'|'help cache') echo 'list' ;;
 	object|'help object')	echo 'show' ;;
 	gc|'help gc')		echo 'run status trace set' ;;
 	help)			echo 'info heap class span type cache object map report limit' \
-					'reclaim bench gc profile stat top' ;;
+					'reclaim bench gc check profile stat top' ;;
 	'heap show'|'heap explain'|'heap reclaim'|'class list') _karenactl_heaps ;;
 	'span list'|'type list'|'cache list'|'object show'|map|report|limit|reclaim) _karenactl_heaps ;;
 	'limit '*)		echo 'none' ;;
-	'gc run'|'gc set'|'gc status'|'gc trace'|profile) _karenactl_heaps ;;
+	'gc run'|'gc set'|'gc status'|'gc trace'|check|profile) _karenactl_heaps ;;
 	'gc trace '*)		echo 'on off' ;;
 	'gc set '*)		echo 'percent= min_heap= mem_limit= period_ms= slice_us= share=' \
 					'assist_us= workers= trace= check=' ;;

@@ -75,6 +75,9 @@ int read_memory(int fd, __u32 id, struct karena_memory *memory);
 int set_memory(int fd, struct karena_memory *memory);
 void complain_list(__u32 id);
 void clean_name(char name[KARENA_NAME_LEN]);
+/* What of it is wrong: the records of as many damages as there is room for. */
+int check_heap(int fd, __u32 id, struct karena_check *check,
+	       struct karena_damage_record records[KARENA_MAX_DAMAGES]);
 int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim);
 
 /* For commands with options of their own, beside common_argp. */
@@ -134,6 +137,8 @@ json_t *class_json(const struct karena_class_info *class);
 json_t *explain_json(const struct karena_explain *explain);
 json_t *explain_class_json(const struct karena_explain_class *class);
 json_t *reclaim_json(const struct karena_reclaim *reclaim);
+json_t *check_json(const struct karena_check *check);
+json_t *damage_json(const struct karena_damage_record *damage);
 json_t *class_stat_json(const struct karena_class_stat *stat);
 
 /* heap.c: what others show of a heap too. */
@@ -163,6 +168,7 @@ int cmd_gc_run(int argc, char **argv);
 int cmd_gc_status(int argc, char **argv);
 int cmd_gc_trace(int argc, char **argv);
 int cmd_gc_set(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_top(int argc, char **argv);

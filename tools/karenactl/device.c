@@ -340,6 +340,24 @@ int read_explain(int fd, __u32 id, struct karena_explain *explain,
 	return -1;
 }
 
+int check_heap(int fd, __u32 id, struct karena_check *check,
+	       struct karena_damage_record records[KARENA_MAX_DAMAGES])
+{
+	*check = (struct karena_check) {
+		.size = sizeof(*check),
+		.id = id,
+		.records = (uintptr_t)records,
+		.length = KARENA_MAX_DAMAGES * sizeof(*records),
+	};
+	if (!ioctl(fd, KARENA_IOC_CHECK, check))
+		return 0;
+	if (errno == ENOTTY)
+		complain("the module is too old to check heaps");
+	else
+		complain_heap(id, errno);
+	return -1;
+}
+
 /* Garbage as well, in a heap that is collected. */
 int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim)
 {

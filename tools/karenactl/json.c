@@ -34,6 +34,8 @@ struct field {
 #define GC64(member)	WIDE(struct karena_gc_info, member)
 #define CONTROL32(member) NARROW(struct karena_gc_control, member)
 #define CONTROL64(member) WIDE(struct karena_gc_control, member)
+#define CHECK64(member)	WIDE(struct karena_check, member)
+#define DAMAGE64(member) WIDE(struct karena_damage_record, member)
 
 static const struct field info_fields[] = {
 	INFO32(abi_version), INFO64(features), INFO32(page_size),
@@ -84,6 +86,15 @@ static const struct field explain_class_fields[] = {
 static const struct field reclaim_fields[] = {
 	NARROW(struct karena_reclaim, id), WIDE(struct karena_reclaim, returned),
 	WIDE(struct karena_reclaim, meta),
+};
+
+static const struct field check_fields[] = {
+	NARROW(struct karena_check, id), CHECK64(spans), CHECK64(objects),
+	CHECK64(cached), CHECK64(runs), CHECK64(unsettled),
+};
+
+static const struct field damage_fields[] = {
+	DAMAGE64(at), DAMAGE64(object_size), DAMAGE64(found), DAMAGE64(wanted),
 };
 
 static const struct field gc_fields[] = {
@@ -248,6 +259,16 @@ json_t *cache_json(const struct karena_cache_record *cache, const char *type_nam
 	json_object_set_new(all, "noscan", json_boolean(cache->flags & KARENA_CACHE_NOSCAN));
 	json_object_set_new(all, "type_name", text_or_null(type_name));
 	return all;
+}
+
+json_t *check_json(const struct karena_check *check)
+{
+	return object(check, check_fields, COUNT(check_fields));
+}
+
+json_t *damage_json(const struct karena_damage_record *damage)
+{
+	return object(damage, damage_fields, COUNT(damage_fields));
 }
 
 json_t *heap_json(const struct karena_heap_info *heap)

@@ -42,6 +42,7 @@ static const struct command {
 	{ "gc", "status", "karenactl gc status", cmd_gc_status },
 	{ "gc", "trace", "karenactl gc trace", cmd_gc_trace },
 	{ "gc", "set", "karenactl gc set", cmd_gc_set },
+	{ "check", NULL, "karenactl check", cmd_check },
 	{ "profile", NULL, "karenactl profile", cmd_profile },
 	{ "stat", NULL, "karenactl stat", cmd_stat },
 	{ "top", NULL, "karenactl top", cmd_top },
@@ -69,6 +70,7 @@ static const char doc[] =
 	"  gc status ID    what its collector has done, and how it is set\n"
 	"  gc trace ID on|off  a line in the kernel's log for each cycle\n"
 	"  gc set ID NAME=VALUE...  how it is collected\n"
+	"  check ID        verify what the kernel knows of a heap\n"
 	"  profile ID      where a heap's objects come from, for pprof\n"
 	"  stat [INTERVAL [COUNT]]  all heaps together on a line; --prometheus\n"
 	"  top             the heaps, again and again\n"

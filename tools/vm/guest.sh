@@ -124,7 +124,7 @@ notices() {
 }
 
 # Each bug in tests/planted/controls makes its case fail; or those only that
-# KARENA_BUG, a regular expression, matches.
+# KARENA_BUG, a regular expression, matches.  And heaps are damaged.
 controls() {
 	local bug program name n=0
 	load "$KARENA_KO" || return 1
@@ -134,6 +134,7 @@ controls() {
 		printf 'ok %d - %s\n' $((n += 1)) "$bug"
 	done 3< <(grep -v "^#" tests/planted/controls | grep -E "${KARENA_BUG:-.}")
 	printf '1..%d\n### end controls 0\n' "$n"
+	run_program t_check "$KARENA_BUILD/bin/t_check"
 	rmmod karena
 }
 
