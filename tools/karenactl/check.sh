@@ -40,7 +40,8 @@ says() {
 
 for command in '' info 'heap list' 'heap show' 'heap explain' 'heap reclaim' 'class list' \
 	'span list' 'type list' 'cache list' 'object show' map report limit reclaim bench \
-	'gc run' 'gc status' 'gc trace' 'gc set' check profile stat top; do
+	'gc run' 'gc status' 'gc trace' 'gc set' check profile dump why diff retained export leak \
+	stat top; do
 	# shellcheck disable=SC2086
 	try 0 'Usage: karenactl' '' $command --help
 	[ -z "$command" ] && continue
@@ -98,6 +99,30 @@ try 2 '' 'which heap' profile
 try 2 '' 'too many' profile 1 2
 try 2 '' 'not a number of bytes' profile --rate=x 1
 try 2 '' 'not a number of bytes' profile --rate=-1 1
+try 2 '' 'which heap' dump -o /dev/null
+try 2 '' 'where to' dump 1
+try 2 '' 'not the number of a heap' dump -o /dev/null x
+try 2 '' 'which heap, and which address' why
+try 2 '' 'which heap, and which address' why 1
+try 2 '' 'not an address' why 1 0xq
+try 2 '' 'too many' why 1 0x1 0x2
+try 2 '' 'number of roots' why --all=0 1 0x1
+try 2 '' 'which two' diff
+try 2 '' 'which two' diff 1
+try 2 '' 'too many' diff 1 2 3
+try 2 '' 'which heap' retained
+try 2 '' 'too many' retained 1 2
+try 2 '' 'number of objects' retained --top=-1 1
+try 2 '' 'which heap' export -o x.dot
+try 2 '' 'where to' export 1
+try 2 '' 'in which format' export -o /dev/null 1
+try 2 '' 'in which format' export -f png -o /dev/null 1
+try 2 '' 'number of objects' export -f dot --max=x -o /dev/null 1
+try 2 '' 'which heap' leak
+try 2 '' 'number of cycles' leak --cycles=x 1
+for word in x 0 -1 nan 1x; do
+	try 2 '' 'number of seconds' leak --interval="$word" 1
+done
 for word in x 0 -1 nan 1x; do
 	try 2 '' 'number of seconds' stat -- "$word"
 done
@@ -113,11 +138,17 @@ try 2 '' 'number of seconds' top -d -1
 try 2 '' 'number of seconds' top -d nan
 try 2 '' 'number of seconds' top -d x
 
+try 1 '' 'No such file' why /nowhere/to/be 0x1
+try 1 '' 'No such file' diff /nowhere/to/be 1
+try 1 '' 'not a dump' retained "$0"
+try 1 '' 'not a dump' export -f dot -o /dev/null "$0"
+
 export KARENA_DEVICE=/dev/nothing-there
 for command in info 'heap list' 'heap show 1' 'heap explain 1' 'heap reclaim 1' 'class list' \
 	'class list 1' 'span list 1' 'type list 1' 'cache list 1' 'object show 1 10' 'map 1' \
 	'report -o /dev/null 1' 'limit 1' 'limit 1 1M' 'reclaim 1' bench 'gc run 1' 'gc status 1' 'gc trace 1 on' 'gc set 1 percent=off' \
-	'check 1' 'profile 1' 'stat' 'stat 1 1' 'top -n 1'; do
+	'check 1' 'profile 1' 'dump -o /dev/null 1' 'why 1 0x1' 'diff 1 2' 'retained 1' \
+	'export -o /dev/null -f dot 1' 'leak 1' 'stat' 'stat 1 1' 'top -n 1'; do
 	# shellcheck disable=SC2086
 	try 1 '' 'not there: is the module loaded' $command
 	# shellcheck disable=SC2086
@@ -153,6 +184,9 @@ if [ -c /dev/karena ]; then
 	done
 	try 1 '' 'not there, or not yours' check 4294967295
 	try 1 '' 'not there, or not yours' profile 4294967295
+	try 1 '' 'not there, or not yours' dump -o /dev/null 4294967295
+	try 1 '' 'not there, or not yours' why 4294967295 0x1
+	try 1 '' 'not there, or not yours' leak 4294967295
 	try 1 '' 'not there, or not yours' profile -o /dev/null 4294967295
 	try 0 'objects' '' stat
 	try 0 'ALLOC/S' '' stat 0.01 1

@@ -79,13 +79,18 @@ void clean_name(char name[KARENA_NAME_LEN]);
 int check_heap(int fd, __u32 id, struct karena_check *check,
 	       struct karena_damage_record records[KARENA_MAX_DAMAGES]);
 int reclaim_heap(int fd, __u32 id, struct karena_reclaim *reclaim);
+int open_dump(int fd, __u32 id);
 
 /* For commands with options of their own, beside common_argp. */
 extern const struct argp common_argp;
 int take_id(struct options *opts, const char *arg, struct argp_state *state);
 int want_id(const struct options *opts, struct argp_state *state);
 
-/* options.c as well: "4M" in bytes; false if it is no size. */
+/* options.c as well: the number of a heap; false if it cannot be one. */
+bool is_id(const char *text, __u32 *id);
+/* A number from 0 to @most; false if it is none. */
+bool to_count(const char *text, __u64 most, __u64 *count);
+/* "4M" in bytes; false if it is no size. */
 bool to_size(const char *text, __u64 *bytes);
 
 /* output.c: for people. */
@@ -170,6 +175,12 @@ int cmd_gc_trace(int argc, char **argv);
 int cmd_gc_set(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_why(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_retained(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_leak(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 

@@ -17,6 +17,8 @@
 
 #include "ctl.h"
 
+#define DUMP_TRIES	10
+
 const char *device_path(void)
 {
 	const char *path = secure_getenv("KARENA_DEVICE");
@@ -408,4 +410,29 @@ void complain_list(__u32 id)
 		complain("has no such list: the module is older than karenactl");
 	else
 		complain_heap(id, errno);
+}
+
+/* A descriptor of the heap as it is now. */
+int open_dump(int fd, __u32 id)
+{
+	struct karena_dump dump = { .size = sizeof(dump), .id = id };
+	int tries = DUMP_TRIES, err;
+
+	/* Programs that cannot stand still now may do so soon. */
+	do
+		err = ioctl(fd, KARENA_IOC_DUMP, &dump) ? errno : 0;
+	while (err == EAGAIN && --tries);
+	if (!err)
+		return dump.fd;
+	errno = err;
+	if (errno == EPERM)
+		fprintf(stderr, "karenactl: heap %u: only who made it, or root, may dump it\n", id);
+	else if (errno == EINVAL)
+		fprintf(stderr, "karenactl: heap %u: private, or no program's: cannot be dumped\n",
+			id);
+	else if (errno == ENOTTY)
+		complain("makes no dumps: the module is older than karenactl");
+	else
+		complain_heap(id, errno);
+	return -1;
 }

@@ -44,6 +44,12 @@ static const struct command {
 	{ "gc", "set", "karenactl gc set", cmd_gc_set },
 	{ "check", NULL, "karenactl check", cmd_check },
 	{ "profile", NULL, "karenactl profile", cmd_profile },
+	{ "dump", NULL, "karenactl dump", cmd_dump },
+	{ "why", NULL, "karenactl why", cmd_why },
+	{ "diff", NULL, "karenactl diff", cmd_diff },
+	{ "retained", NULL, "karenactl retained", cmd_retained },
+	{ "export", NULL, "karenactl export", cmd_export },
+	{ "leak", NULL, "karenactl leak", cmd_leak },
 	{ "stat", NULL, "karenactl stat", cmd_stat },
 	{ "top", NULL, "karenactl top", cmd_top },
 };
@@ -72,10 +78,17 @@ static const char doc[] =
 	"  gc set ID NAME=VALUE...  how it is collected\n"
 	"  check ID        verify what the kernel knows of a heap\n"
 	"  profile ID      where a heap's objects come from, for pprof\n"
+	"  dump ID -o FILE its objects, references and roots, as they are now\n"
+	"  why HEAP ADDRESS  what keeps an object: the way from a root\n"
+	"  diff OLD NEW    two dumps: what there is more of\n"
+	"  retained HEAP   what would go with what\n"
+	"  export HEAP -o FILE  for Graphviz, or DevTools of a browser\n"
+	"  leak ID         what grows from cycle to cycle\n"
 	"  stat [INTERVAL [COUNT]]  all heaps together on a line; --prometheus\n"
 	"  top             the heaps, again and again\n"
 	"  help [COMMAND]  this text, or that of a command\n"
 	"\n"
+	"HEAP is a heap's number, or a dump's file.\n"
 	"Each takes --json and --help.  KARENA_DEVICE in the environment names\n"
 	"another device than /dev/karena.\n"
 	"\n"

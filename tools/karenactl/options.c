@@ -40,17 +40,24 @@ const struct argp common_argp = {
 	.parser = take_common_option,
 };
 
-/* 0 asks the module for the descriptor's own heap, so it is nobody's number. */
-static __u32 to_id(const char *arg, struct argp_state *state)
+bool to_count(const char *text, __u64 most, __u64 *count)
 {
-	unsigned long id;
 	char *end;
 
 	errno = 0;
-	id = strtoul(arg, &end, 10);
-	if (errno || end == arg || *end || *arg == '-' || !id || id > (__u32)-1)
-		argp_error(state, "'%s' is not the number of a heap", arg);
-	return id;
+	*count = strtoull(text, &end, 10);
+	return !errno && end != text && !*end && *text != '-' && *count <= most;
+}
+
+/* 0 asks the module for the descriptor's own heap, so it is nobody's number. */
+bool is_id(const char *text, __u32 *id)
+{
+	__u64 number;
+
+	if (!to_count(text, (__u32)-1, &number) || !number)
+		return false;
+	*id = number;
+	return true;
 }
 
 bool to_size(const char *text, __u64 *bytes)
@@ -75,7 +82,8 @@ int take_id(struct options *opts, const char *arg, struct argp_state *state)
 {
 	if (opts->has_id)
 		argp_error(state, "'%s' is one argument too many", arg);
-	opts->id = to_id(arg, state);
+	if (!is_id(arg, &opts->id))
+		argp_error(state, "'%s' is not the number of a heap", arg);
 	opts->has_id = true;
 	return 0;
 }

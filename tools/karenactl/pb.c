@@ -3,15 +3,11 @@
  * karenactl, protobuf: numbers are written 7 bits a byte, the lowest first; a field is its
  * number and kind (0: a number, 2: bytes), then its value.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <zlib.h>
 
 #include "ctl.h"
+#include "gzip.h"
 #include "pb.h"
 
 #define NUMBER	0
@@ -69,34 +65,18 @@ void pb_numbers(struct pb *pb, unsigned int field, const uint64_t *values, size_
 	pb_free(&packed);
 }
 
-static int complain(const char *path)
-{
-	fprintf(stderr, "karenactl: %s: %s\n", path, strerror(errno ? errno : EIO));
-	return -1;
-}
-
 int pb_write_gzip(const struct pb *pb, const char *path)
 {
-	int fd = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) :
-				     dup(STDOUT_FILENO);
-	gzFile file;
-	size_t done;
-	int n;
+	gzFile file = gzip_create(path, "wb");
+	int err;
 
-	if (fd < 0)
-		return complain(path);
-	file = gzdopen(fd, "wb");
-	must_have(file);
-	for (done = 0; done < pb->length; done += n) {
-		n = gzwrite(file, pb->data + done, pb->length - done);
-		if (n <= 0) {
-			complain(path);
-			gzclose(file);
-			return -1;
-		}
-	}
-	errno = 0;
-	return gzclose(file) == Z_OK ? 0 : complain(path);
+	if (!file)
+		return -1;
+	err = gzip_write(file, path, pb->data, pb->length);
+	if (!err)
+		return gzip_finish(file, path);
+	gzclose(file);
+	return err;
 }
 
 void pb_free(struct pb *pb)

@@ -15,7 +15,7 @@
 #   torture     the collector against models and large graphs, on all kernels
 #   user        the user-space tests, on what users run and on the detectors
 #   programs    real programs with malloc from karena, on Debian's 6.1 and 6.12
-#   tools       library, tool and demo, on Debian's 6.1
+#   tools       library, tool and demo, on Debian's 6.1; graphs of dumps on this machine
 #   escape      the compiler plugin on this machine: a table of verdicts, random programs,
 #               the ways in which it is used; with --long Debian's sources as well
 #   planted     bugs that show each detector, and this harness, alive
@@ -170,6 +170,18 @@ programs() {
 
 tools() {
 	machine "$1-tools" "$1" --timeout "$limit" -- "$vm/guest.sh" tools
+}
+
+# What karenactl makes of dumps, on this machine.
+graphs() {
+	local rc=0 out=$KARENA_BUILD/vm/logs/graphs.out.log
+	{
+		echo '### begin karenactl-graphs'
+		make -s -C "$KARENA_TOP/tools/karenactl" test || rc=$?
+		echo "### end karenactl-graphs $rc"
+	} >"$out"
+	awk -v machine=host -f "$vm/tap.awk" "$out"
+	return $rc
 }
 
 # The compiler plugin: a table of verdicts, random programs, and bugs that they have to show.
@@ -353,6 +365,7 @@ stage_programs() {
 
 stage_tools() {
 	[ $mode = quick ] || job tools-stock-6.1 tools stock-6.1
+	job graphs graphs
 }
 
 stage_escape() {
