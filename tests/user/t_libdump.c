@@ -310,8 +310,9 @@ static void *make(struct known *known, struct node *node, struct rng *rng)
 		node->size = 16 + rng_below(rng, 100);
 		return karena_alloc_flags(known->heap, node->size, KARENA_ALLOC_NOSCAN);
 	default:
+		/* By the kernel, which packs such objects; those from a magazine are not. */
 		node->size = 8;
-		return karena_alloc_flags(known->heap, node->size, KARENA_ALLOC_NOSCAN);
+		return as_ptr(heap_new(karena_fd(known->heap), node->size, KARENA_ALLOC_NOSCAN));
 	}
 }
 
