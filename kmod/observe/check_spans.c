@@ -37,6 +37,7 @@ struct walk {
 	unsigned int lost;
 	u64 seen;			/* changes */
 	bool steady;			/* there were none */
+	bool sure;			/* what follows is on this list: none since its begin */
 	bool torn;
 
 	/* What it has found. */
@@ -126,8 +127,11 @@ static struct list_head *resume(struct walk *w)
 	if (*w->changes != w->seen) {
 		w->seen = *w->changes;
 		w->steady = false;
+		w->sure = !w->span;
+		w->was_empty = false;
 		if (w->span && !is_there(w)) {
 			w->span = NULL;
+			w->sure = true;
 			w->lost++;
 		}
 	}
@@ -151,6 +155,7 @@ static bool walk_piece(struct walk *w)
 		if (++w->list == w->nr_lists)
 			return false;
 		node = w->lists[w->list];
+		w->sure = true;
 	}
 	return true;
 }
@@ -163,6 +168,7 @@ static int walk(struct walk *w)
 	bool more;
 
 	w->steady = true;
+	w->sure = true;
 	spin_lock_irq(w->lock);
 	w->seen = *w->changes;
 	spin_unlock_irq(w->lock);
@@ -210,13 +216,15 @@ static u32 look_at_page(const struct karena_span *span, unsigned long page, u16 
 {
 	struct karena_heap *heap = span->heap;
 	const struct karena_page *entry = karena_pagemap_get(heap->map, page);
+	const unsigned long *word;
 
 	if (!entry || READ_ONCE(entry->span) != span)
 		return KARENA_DAMAGE_MAP;
 	if (!heap->user)
 		return 0;
-	if (!to_uheap(heap)->private &&
-	    !karena_memory_of(READ_ONCE(*karena_pagemap_memory(heap->map, page))))
+	/* Without a lock the leaf may be gone by now, as the span is then. */
+	word = karena_pagemap_memory(heap->map, page);
+	if (!to_uheap(heap)->private && !(word && karena_memory_of(READ_ONCE(*word))))
 		return KARENA_DAMAGE_MEMORY;
 	return (karena_control_value(to_uheap(heap), page) & ~KARENA_MAP_SPECIAL) == value ?
 	       0 : KARENA_DAMAGE_CLASS;
@@ -337,7 +345,7 @@ static void look_at_span(struct walk *w, struct karena_span *span)
 		return;
 	}
 	w->c->told.objects += span->nelems;
-	if (!is_in_place(w, span))
+	if (w->sure && !is_in_place(w, span))
 		wrong(w, KARENA_DAMAGE_PLACE, span, span->base, span->nfree, span->nelems);
 	look_at_pages(w, span);
 	look_at_bits(w, span);
@@ -357,7 +365,7 @@ static void count_span(struct walk *w, struct karena_span *span)
 		return;
 	w->empty += span->nfree == span->nelems;
 	/* Empty ones are at the end, from where they are given back. */
-	if (w->was_empty && span->nfree != span->nelems)
+	if (w->sure && w->was_empty && span->nfree != span->nelems)
 		wrong(w, KARENA_DAMAGE_PLACE, span, span->base, span->nfree, span->nelems);
 	w->was_empty = span->nfree == span->nelems;
 }

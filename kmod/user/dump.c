@@ -15,7 +15,9 @@
  * While all stand nobody changes references, in the heap or outside; what they do once
  * released waits for the thaw as soon as it touches the heap.
  */
+#include <linux/capability.h>
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
@@ -37,6 +39,8 @@ struct root {
 
 #define CHUNK		SZ_4K
 #define PER_CHUNK	(CHUNK / sizeof(struct root))
+#define MOST_ROOTS	BIT(20)
+#define ROOTS_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /* Calls that change the heap wait meanwhile. */
 #define STOP_WAIT	HZ
@@ -49,7 +53,7 @@ struct karena_roots {
 	struct karena_uheap *uh;	/* the clone, which pays for them */
 	struct xarray chunks;		/* by number */
 	u64 nr;
-	bool lost;			/* there was no memory for one */
+	bool lost;			/* there was no memory for one, or are too many */
 };
 
 /* Those of a heap, while they are noted. */
@@ -58,7 +62,9 @@ struct taking {
 	struct karena_roots *roots;
 	struct karena_origin origin;
 	struct work_struct work;
-	struct mem_cgroup *group;	/* of who calls */
+	struct mem_cgroup *group;	/* of who calls, */
+	const struct cred *cred;	/* whose limits hold, */
+	bool knows_all;			/* and who may know of everybody */
 	unsigned long end;		/* jiffies, until when it is tried */
 	bool killed;			/* who calls is: WRITE_ONCE() */
 	bool stood;			/* all threads did */
@@ -90,6 +96,7 @@ static void forget(struct karena_roots *roots)
 		}
 		kfree(chunk);
 		karena_uheap_uncharge_meta(roots->uh, CHUNK);
+		cond_resched();
 	}
 	xa_destroy(&roots->chunks);
 	roots->nr = 0;
@@ -119,9 +126,9 @@ static int add_chunk(struct karena_roots *roots)
 	err = karena_uheap_charge_meta(roots->uh, CHUNK);
 	if (err)
 		return err;
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	chunk = kzalloc(sizeof(*chunk), ROOTS_GFP);
 	err = chunk ? xa_err(xa_store(&roots->chunks, roots->nr / PER_CHUNK, chunk,
-				      GFP_KERNEL_ACCOUNT)) : -ENOMEM;
+				      ROOTS_GFP)) : -ENOMEM;
 	if (err) {
 		kfree(chunk);
 		karena_uheap_uncharge_meta(roots->uh, CHUNK);
@@ -132,7 +139,7 @@ static int add_chunk(struct karena_roots *roots)
 /* Room for one more; NULL without memory. */
 static struct root *next_root(struct karena_roots *roots)
 {
-	if (roots->nr % PER_CHUNK == 0 && add_chunk(roots))
+	if (roots->nr == MOST_ROOTS || (roots->nr % PER_CHUNK == 0 && add_chunk(roots)))
 		return NULL;
 	return root_at(roots, roots->nr);
 }
@@ -150,20 +157,23 @@ static bool is_object(struct karena_uheap *uh, unsigned long word)
 
 static void note(struct taking *taking, unsigned long word, const struct karena_origin *origin)
 {
-	struct root *root = next_root(taking->roots);
 	struct task_struct *task = origin->task;
+	struct root *root;
 
+	if (taking->roots->lost)
+		return;
+	root = next_root(taking->roots);
 	if (!root) {
 		taking->roots->lost = true;
 		return;
 	}
-	*root = (struct root) {
-		.word = word,
-		.at = origin->at,
-		.kind = origin->kind,
-		.pid = task ? get_pid(task_tgid(task)) : NULL,
-		.tid = task && origin->of_thread ? get_pid(task_pid(task)) : NULL,
-	};
+	*root = (struct root) { .word = word, .kind = origin->kind };
+	/* Where others have what is theirs to know. */
+	if (!task || taking->knows_all || uid_eq(task_uid(task), taking->cred->uid)) {
+		root->at = origin->at;
+		root->pid = task ? get_task_pid(task, PIDTYPE_TGID) : NULL;
+		root->tid = task && origin->of_thread ? get_task_pid(task, PIDTYPE_PID) : NULL;
+	}
 	taking->roots->nr++;
 }
 
@@ -205,7 +215,8 @@ static bool again(void *arg)
 {
 	struct taking *taking = arg;
 
-	return !READ_ONCE(taking->killed) && time_before(jiffies, taking->end);
+	return !READ_ONCE(taking->killed) && !taking->roots->lost &&
+	       time_before(jiffies, taking->end);
 }
 
 static void take(struct work_struct *work)
@@ -222,9 +233,11 @@ static void take(struct work_struct *work)
 	};
 
 	struct mem_cgroup *old = set_active_memcg(taking->group);
+	const struct cred *own = override_creds(taking->cred);
 
 	if (!karena_stopped(&taking->uh->heap, &visitor, false))
 		complete(&taking->standing);
+	revert_creds(own);
 	set_active_memcg(old);
 }
 
@@ -276,6 +289,8 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 		.uh = uh,
 		.roots = roots,
 		.group = karena_group_get(),
+		.cred = get_current_cred(),
+		.knows_all = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN),
 		.end = jiffies + STOP_WAIT,
 	};
 	int err;
@@ -291,6 +306,7 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	flush_work(&taking.work);
 	destroy_work_on_stack(&taking.work);
 	karena_group_put(taking.group);
+	put_cred(taking.cred);
 	if (err)
 		return err;
 	note_kernel(&taking);

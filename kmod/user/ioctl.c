@@ -543,6 +543,13 @@ static int do_roots(struct file *file, union karena_arg *arg, void __user *uarg)
 	return arg->list.id ? -EINVAL : do_list(file, arg, KARENA_IOC_ROOTS);
 }
 
+/* What is in a heap is not for who has started a setuid program that uses it. */
+static bool may_dump(struct karena_heap *heap)
+{
+	return may_see(heap) && (!to_uheap(heap)->guarded ||
+				 ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN));
+}
+
 static int do_dump(struct file *file, union karena_arg *arg, void __user *uarg)
 {
 	struct karena_heap *heap;
@@ -550,12 +557,15 @@ static int do_dump(struct file *file, union karena_arg *arg, void __user *uarg)
 
 	if (arg->dump.flags)
 		return -EINVAL;
+	/* What comes back may be read. */
+	if (!(file->f_mode & FMODE_READ))
+		return -EBADF;
 	heap = named_heap(file, arg->dump.id, false);
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
 	/* A descriptor is not enough: addresses of others are in it. */
 	if (heap->user)
-		err = may_see(heap) ? karena_do_dump(to_uheap(heap), &arg->dump, uarg) : -EPERM;
+		err = may_dump(heap) ? karena_do_dump(to_uheap(heap), &arg->dump, uarg) : -EPERM;
 	karena_heap_put(heap);
 	return err;
 }

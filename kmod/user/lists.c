@@ -4,6 +4,7 @@
  * roots.  Records are made and copied out one by one, and nobody is stopped; a caller
  * without room for more goes on where it was told to.
  */
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -145,9 +146,9 @@ static void look_at(struct karena_uheap *uh, unsigned long page, struct view *vi
 	span = karena_span_at(heap, heap->base + (page << KARENA_PAGE_SHIFT));
 	if (span)
 		look_at_span(heap, span, view);
-	rcu_read_unlock();
-	if (!span && may_have_memory(uh, page))
+	else if (may_have_memory(uh, page))
 		look_at_free(heap, page, view);
+	rcu_read_unlock();
 }
 
 static int list_spans(struct karena_heap *heap, struct output *out)
@@ -159,9 +160,14 @@ static int list_spans(struct karena_heap *heap, struct output *out)
 	int err = view ? 0 : -ENOMEM;
 
 	while (!err && page < uh->npages) {
+		page = array_index_nospec(page, uh->npages);
+		if (page % KARENA_LEAF_PAGES == 0) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				err = -EINTR;
+		}
 		if (!READ_ONCE(heap->map->leaf[page >> KARENA_LEAF_SHIFT])) {
 			page = round_down(page, KARENA_LEAF_PAGES) + KARENA_LEAF_PAGES;
-			cond_resched();
 			continue;
 		}
 		look_at(uh, page, view);
@@ -255,14 +261,19 @@ static unsigned int count_centrals(struct karena_heap *heap)
 	return n;
 }
 
-static struct karena_central *central_at(struct karena_heap *heap, unsigned int nr)
+/* The first of them, by age; or NULL. */
+static struct karena_central **get_centrals(struct karena_heap *heap, unsigned int nr)
 {
-	unsigned int later = count_centrals(heap) - nr;
-	struct karena_central *central;
+	struct karena_central **centrals, *central = karena_first_central(heap);
+	unsigned int newer = count_centrals(heap) - nr;
 
-	for (central = karena_first_central(heap); --later; central = central->next)
-		;
-	return central;
+	centrals = kvmalloc_array(nr + 1, sizeof(*centrals), GFP_KERNEL_ACCOUNT);
+	for (; centrals && central; central = central->next)
+		if (newer)
+			newer--;
+		else
+			centrals[--nr] = central;
+	return centrals;
 }
 
 static void look_at_cache(struct karena_central *central, unsigned int cpu,
@@ -299,7 +310,7 @@ static void look_at_magazine(struct karena_uheap *uh, unsigned int number, unsig
 	record->objects = karena_magazine_count(uh, cpu, number, &record->room);
 }
 
-/* What is at a place of the list; @central is that of the place. */
+/* What is at a place of the list; @central is that of the place, or NULL. */
 static void look_at_place(struct karena_heap *heap, struct karena_central *central,
 			  unsigned int number, unsigned int cpu,
 			  struct karena_cache_record *record)
@@ -310,29 +321,31 @@ static void look_at_place(struct karena_heap *heap, struct karena_central *centr
 	if (central)
 		look_at_cache(central, cpu < nr_cpu_ids ? cpu : KARENA_CACHE_DEPOT, record);
 	else if (cpu < nr_cpu_ids)
-		look_at_magazine(to_uheap(heap), number, cpu, record);
+		look_at_magazine(to_uheap(heap), array_index_nospec(number, KARENA_NR_MAGAZINES),
+				 cpu, record);
 }
 
 static int list_caches(struct karena_heap *heap, struct output *out)
 {
-	const unsigned int each = nr_cpu_ids + 1, centrals = count_centrals(heap);
-	const u64 places = (u64)(centrals + (heap->user ? KARENA_NR_MAGAZINES : 0)) * each;
+	const unsigned int each = nr_cpu_ids + 1, n = count_centrals(heap);
+	const u64 places = (u64)(n + (heap->user ? KARENA_NR_MAGAZINES : 0)) * each;
+	struct karena_central **centrals = get_centrals(heap, n);
 	struct karena_cache_record record;
-	struct karena_central *central = NULL;
 	u64 place = out->req->from;
 	unsigned int nr, cpu;
-	int err = 0;
+	int err = centrals ? 0 : -ENOMEM;
 
-	for (; place < places; place++) {
+	for (; !err && place < places; place += !err) {
 		nr = div_u64_rem(place, each, &cpu);
-		if (!cpu || place == out->req->from)
-			central = nr < centrals ? central_at(heap, nr) : NULL;
-		look_at_place(heap, central, nr - centrals, cpu, &record);
+		look_at_place(heap, nr < n ? centrals[array_index_nospec(nr, n)] : NULL, nr - n,
+			      cpu, &record);
 		if (record.objects)
 			err = put(out, &record, sizeof(record), NULL, 0);
-		if (err)
-			break;
+		cond_resched();
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 	}
+	kvfree(centrals);
 	out->req->from = place;
 	return err;
 }

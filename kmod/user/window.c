@@ -656,6 +656,8 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 	karena_control_region(uh);
 	karena_magazines_region(uh);
 	uh->private = setup->flags & KARENA_SETUP_PRIVATE;
+	uh->guarded = like ? like->guarded : !uid_eq(current_uid(), current_euid()) ||
+					     !gid_eq(current_gid(), current_egid());
 	mutex_init(&uh->leaving_lock);
 	init_rwsem(&uh->calls);
 	init_waitqueue_head(&uh->cloned);

@@ -17,7 +17,7 @@
 
 #include "ctl.h"
 
-#define DUMP_TRIES	10
+#define DUMP_TRIES	30
 
 const char *device_path(void)
 {
