@@ -1375,11 +1375,12 @@ KARENA_ASSERT(sizeof(struct karena_type_record) == 72);
  * stand still as they do for a cycle, and wait as for a clone.  EAGAIN also if they do not
  * for a second.
  *
- * For the user who made the heap, or with CAP_SYS_ADMIN; of a heap that a setuid program
- * made only with the latter.  Who has not got that is not told where processes of other
- * users have their references.  Errors: EBADF the descriptor is not open for reading; EPERM
- * it is another user's, or of a setuid program; ENOMEM also if there are more than a
- * million roots; EINVAL also if it is private, or no program's; those of KARENA_IOC_CLONE and
+ * For the user who made the heap, or with CAP_SYS_ADMIN; only with the latter if who made
+ * it was a setuid or setgid program, or not dumpable (PR_SET_DUMPABLE; the newest kernels
+ * do not tell that).  Who has not got it is not told where processes of other users have
+ * their references: of these @at, @pid and @tid are 0.  Errors: EBADF the descriptor is not
+ * open for reading; EPERM it is another user's, or of such a program; ENOMEM also if there
+ * are more than a million roots; EINVAL also if it is private, or no program's; those of KARENA_IOC_CLONE and
  * KARENA_IOC_HEAP_INFO.
  */
 struct karena_dump {

@@ -15,12 +15,23 @@
 #include <linux/rcupdate.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/sched/coredump.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 
 #ifndef KARENA_HAVE_SYSTEM_DFL_WQ		/* 6.18: a new name */
 #define system_dfl_wq system_unbound_wq
 #endif
+
+/* Whether the caller lets its user see what is in its memory; newer kernels do not tell. */
+static inline bool karena_is_dumpable(void)
+{
+#ifdef KARENA_HAVE_GET_DUMPABLE			/* gone in 7.3 */
+	return !current->mm || get_dumpable(current->mm) == SUID_DUMP_USER;
+#else
+	return true;
+#endif
+}
 
 #ifndef KARENA_HAVE_VM_FLAGS_SET		/* 6.3 */
 static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,

@@ -16,6 +16,7 @@ ccflags-y += $(call karena-probe, mm.h, struct vm_area_struct **vmas, KARENA_HAV
 ccflags-y += $(call karena-probe, leafops.h, pte_is_marker, KARENA_HAVE_LEAFOPS)
 ccflags-y += $(call karena-probe, shrinker.h, shrinker_alloc, KARENA_HAVE_SHRINKER_ALLOC)
 ccflags-y += $(call karena-probe, workqueue.h, system_dfl_wq, KARENA_HAVE_SYSTEM_DFL_WQ)
+ccflags-y += $(call karena-probe, sched/coredump.h, int get_dumpable, KARENA_HAVE_GET_DUMPABLE)
 ccflags-y += $(call karena-probe, module.h, \
 	MODULE_INFO$(karena-open)import_ns$(karena-comma) ns$(karena-close), \
 	KARENA_HAVE_QUOTED_NS)

@@ -478,11 +478,18 @@ static void look_at_mapped(struct walk *w, const struct karena_span *span)
 		wrong(w, KARENA_DAMAGE_MAP, span, span->base, 0, 1);
 }
 
+/* Whether the large object that is at an address is the one that is being looked at. */
+static bool is_big(const struct walk *w, const struct karena_span *span, unsigned long base)
+{
+	return karena_span_at(w->c->heap, base) == span && !span->central &&
+	       DIV_ROUND_UP(span->large_size, KARENA_PAGE_SIZE) == w->big_pages &&
+	       is_live(span);
+}
+
 /* A large object that the walk has come to; leaves the RCU section now and then. */
 static void look_at_big(struct walk *w)
 	__must_hold(RCU)
 {
-	struct karena_heap *heap = w->c->heap;
 	struct karena_span *span = w->big;
 	unsigned long i = 0, base;
 
@@ -500,7 +507,7 @@ static void look_at_big(struct walk *w)
 		rcu_read_unlock();
 		cond_resched();
 		rcu_read_lock();
-	} while (i < w->big_pages && karena_span_at(heap, base) == span && is_live(span));
+	} while (i < w->big_pages && is_big(w, span, base));
 }
 
 /* A span of any kind, with the heap's lock. */

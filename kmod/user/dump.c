@@ -155,6 +155,13 @@ static bool is_object(struct karena_uheap *uh, unsigned long word)
 	return span;
 }
 
+/* Whether a thread is one of whom who calls may know where it has what. */
+static bool is_known(const struct taking *taking, struct task_struct *task)
+{
+	return taking->knows_all || (uid_eq(task_uid(task), taking->cred->uid) &&
+				     uid_eq(task_cred_xxx(task, euid), taking->cred->uid));
+}
+
 static void note(struct taking *taking, unsigned long word, const struct karena_origin *origin)
 {
 	struct task_struct *task = origin->task;
@@ -168,8 +175,7 @@ static void note(struct taking *taking, unsigned long word, const struct karena_
 		return;
 	}
 	*root = (struct root) { .word = word, .kind = origin->kind };
-	/* Where others have what is theirs to know. */
-	if (!task || taking->knows_all || uid_eq(task_uid(task), taking->cred->uid)) {
+	if (!task || is_known(taking, task)) {
 		root->at = origin->at;
 		root->pid = task ? get_task_pid(task, PIDTYPE_TGID) : NULL;
 		root->tid = task && origin->of_thread ? get_task_pid(task, PIDTYPE_PID) : NULL;
@@ -231,14 +237,13 @@ static void take(struct work_struct *work)
 		.again = again,
 		.origin = &taking->origin,
 	};
-
-	struct mem_cgroup *old = set_active_memcg(taking->group);
-	const struct cred *own = override_creds(taking->cred);
+	struct mem_cgroup *group = set_active_memcg(taking->group);
+	const struct cred *cred = override_creds(taking->cred);
 
 	if (!karena_stopped(&taking->uh->heap, &visitor, false))
 		complete(&taking->standing);
-	revert_creds(own);
-	set_active_memcg(old);
+	revert_creds(cred);
+	set_active_memcg(group);
 }
 
 /* What the kernel has for programs, which no call changes now. */
@@ -274,7 +279,7 @@ static int wait_until_all_stand(struct taking *taking)
 		usleep_range(10000, 11000);
 	WRITE_ONCE(taking->killed, err);
 	if (!err && !taking->stood)
-		err = -EAGAIN;
+		err = taking->roots->lost ? -ENOMEM : -EAGAIN;
 	return err;
 }
 
@@ -305,15 +310,15 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	complete(&taking.frozen);
 	flush_work(&taking.work);
 	destroy_work_on_stack(&taking.work);
+	if (!err) {
+		note_kernel(&taking);
+		err = roots->lost ? -ENOMEM : 0;
+		if (err)
+			karena_thaw(uh);
+	}
 	karena_group_put(taking.group);
 	put_cred(taking.cred);
-	if (err)
-		return err;
-	note_kernel(&taking);
-	if (!roots->lost)
-		return 0;
-	karena_thaw(uh);
-	return -ENOMEM;
+	return err;
 }
 
 /* One of them, as the caller sees it; false behind the last one.  They do not change. */

@@ -543,7 +543,7 @@ static int do_roots(struct file *file, union karena_arg *arg, void __user *uarg)
 	return arg->list.id ? -EINVAL : do_list(file, arg, KARENA_IOC_ROOTS);
 }
 
-/* What is in a heap is not for who has started a setuid program that uses it. */
+/* What is in a heap is not for who has started a setuid program, say, that made it. */
 static bool may_dump(struct karena_heap *heap)
 {
 	return may_see(heap) && (!to_uheap(heap)->guarded ||

@@ -241,7 +241,7 @@ static int list_types(struct karena_heap *heap, struct output *out)
 		if (err)
 			break;
 	}
-	out->req->from = err ? id : 0;
+	out->req->from = id;
 	return err;
 }
 
@@ -251,28 +251,18 @@ static int list_types(struct karena_heap *heap, struct output *out)
  * Those of the kernel by central, the oldest first, as there may be new ones at any time:
  * of each CPU, then the depot.  Those of programs by number are behind them all.
  */
-static unsigned int count_centrals(struct karena_heap *heap)
+static struct karena_central **get_centrals(struct karena_heap *heap, unsigned int *nr)
 {
-	struct karena_central *central;
+	struct karena_central *newest = karena_first_central(heap), *central, **centrals;
 	unsigned int n = 0;
 
-	for (central = karena_first_central(heap); central; central = central->next)
+	/* Others come before it only. */
+	for (central = newest; central; central = central->next)
 		n++;
-	return n;
-}
-
-/* The first of them, by age; or NULL. */
-static struct karena_central **get_centrals(struct karena_heap *heap, unsigned int nr)
-{
-	struct karena_central **centrals, *central = karena_first_central(heap);
-	unsigned int newer = count_centrals(heap) - nr;
-
-	centrals = kvmalloc_array(nr + 1, sizeof(*centrals), GFP_KERNEL_ACCOUNT);
-	for (; centrals && central; central = central->next)
-		if (newer)
-			newer--;
-		else
-			centrals[--nr] = central;
+	*nr = n;
+	centrals = kvmalloc_array(n + 1, sizeof(*centrals), GFP_KERNEL_ACCOUNT);
+	for (central = newest; centrals && central; central = central->next)
+		centrals[--n] = central;
 	return centrals;
 }
 
@@ -327,12 +317,12 @@ static void look_at_place(struct karena_heap *heap, struct karena_central *centr
 
 static int list_caches(struct karena_heap *heap, struct output *out)
 {
-	const unsigned int each = nr_cpu_ids + 1, n = count_centrals(heap);
+	const unsigned int each = nr_cpu_ids + 1;
+	unsigned int nr, cpu, n;
+	struct karena_central **centrals = get_centrals(heap, &n);
 	const u64 places = (u64)(n + (heap->user ? KARENA_NR_MAGAZINES : 0)) * each;
-	struct karena_central **centrals = get_centrals(heap, n);
 	struct karena_cache_record record;
 	u64 place = out->req->from;
-	unsigned int nr, cpu;
 	int err = centrals ? 0 : -ENOMEM;
 
 	for (; !err && place < places; place += !err) {

@@ -117,7 +117,7 @@ struct karena_uheap {
 
 	struct karena_place *place;	/* where no other window is; or NULL */
 	bool private;			/* its memory is the program's: private.c */
-	bool guarded;			/* it is that of a program with rights of another */
+	bool guarded;			/* what is in it is not for all with its user's id */
 	atomic_long_t spanned;		/* pages of it that the user is charged for */
 	unsigned long grown;		/* which pages of it there are; heap.lock */
 	struct karena_run *leaving;	/* which it gives back; leaving_lock */

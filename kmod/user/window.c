@@ -640,6 +640,13 @@ static int uheap_init(struct karena_uheap *uh, const struct karena_setup *setup,
 	return karena_control_init(uh, setup->flags);
 }
 
+/* Whether the caller's memory is not for everybody with its user's id. */
+static bool has_secrets(void)
+{
+	return !uid_eq(current_uid(), current_euid()) || !gid_eq(current_gid(), current_egid()) ||
+	       !karena_is_dumpable();
+}
+
 /* A heap for user space; @setup has been checked.  With @like where that one is. */
 struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 					 const struct karena_uheap *like)
@@ -656,8 +663,7 @@ struct karena_uheap *karena_uheap_create(const struct karena_setup *setup,
 	karena_control_region(uh);
 	karena_magazines_region(uh);
 	uh->private = setup->flags & KARENA_SETUP_PRIVATE;
-	uh->guarded = like ? like->guarded : !uid_eq(current_uid(), current_euid()) ||
-					     !gid_eq(current_gid(), current_egid());
+	uh->guarded = like ? like->guarded : has_secrets();
 	mutex_init(&uh->leaving_lock);
 	init_rwsem(&uh->calls);
 	init_waitqueue_head(&uh->cloned);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -596,6 +598,41 @@ static void as_somebody_else(void *arg)
 	check_ret(kioctl(heap->fd, KARENA_IOC_SPANS, &list), 0);
 }
 
+/* As a setuid program that somebody has started. */
+static void with_rights_of_another(void *arg)
+{
+	struct heap heap;
+
+	(void)arg;
+	if (!check(!setresuid(1234, 1235, 1235)) ||
+	    !heap_open_collected(&heap, WINDOW, 0))
+		return;
+	check_ret(dump_of(heap.fd, 0), -EPERM);
+	check_ret(dump_of(heap.fd, heap.id), -EPERM);
+	heap_close(&heap);
+}
+
+/* An ordinary program of an ordinary user, and one that has secrets. */
+static void as_anybody(void *arg)
+{
+	const bool *dumpable = arg;
+	struct utsname kernel;
+	struct heap heap;
+	int fd;
+
+	if (!check(!setresuid(1234, 1234, 1234)) ||
+	    !check(!prctl(PR_SET_DUMPABLE, *dumpable, 0, 0, 0)) ||
+	    !heap_open_collected(&heap, WINDOW, 0) || !check(!uname(&kernel)))
+		return;
+	fd = dump_of(heap.fd, heap.id);
+	/* The newest kernels do not tell modules. */
+	if (*dumpable || kernel.release[0] > '6')
+		check(fd >= 0);
+	else
+		check_ret(fd, -EPERM);
+	heap_close(&heap);
+}
+
 static void who_may_not(void)
 {
 	struct heap heap, private;
@@ -605,6 +642,9 @@ static void who_may_not(void)
 	if (!heap_open_collected(&heap, WINDOW, 0))
 		return;
 	tap_isolate(as_somebody_else, &heap);
+	tap_isolate(with_rights_of_another, NULL);
+	tap_isolate(as_anybody, &(bool){ true });
+	tap_isolate(as_anybody, &(bool){ false });
 	fd = dump_of(heap.fd, 0);
 	if (check(fd >= 0)) {
 		/* It is to be read only, and nothing else. */
