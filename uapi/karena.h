@@ -1378,10 +1378,11 @@ KARENA_ASSERT(sizeof(struct karena_type_record) == 72);
  * For the user who made the heap, or with CAP_SYS_ADMIN; only with the latter if who made
  * it was a setuid or setgid program, or not dumpable (PR_SET_DUMPABLE; the newest kernels
  * do not tell that).  Who has not got it is not told where processes of other users have
- * their references: of these @at, @pid and @tid are 0.  Errors: EBADF the descriptor is not
- * open for reading; EPERM it is another user's, or of such a program; ENOMEM also if there
- * are more than a million roots; EINVAL also if it is private, or no program's; those of KARENA_IOC_CLONE and
- * KARENA_IOC_HEAP_INFO.
+ * their references: of these @at, @pid and @tid are 0.
+ *
+ * Errors: EBADF the descriptor is not open for reading; EPERM it is another user's, or of
+ * such a program; ENOMEM also if there are more than a million roots; EINVAL also if it is
+ * private, or no program's; those of KARENA_IOC_CLONE and KARENA_IOC_HEAP_INFO.
  */
 struct karena_dump {
 	__u32 size;
