@@ -143,17 +143,19 @@ torture() {
 	machine "$1-torture" "$1" --memory 2G --timeout "$limit" -- "$vm/guest.sh" torture
 }
 
-# The programs that take seconds are left out of the inner loop.
+# user KERNEL [PART]: all programs, or every second one.  Those that take seconds are left
+# out of the inner loop.
 user() {
-	local kernel=$1 programs slow='none'
+	local kernel=$1 part=${2:-} programs slow='none'
 	[ $mode != quick ] || slow='t_(alloc|fuzz|kill|limits|mmap|race|random)'
 	mapfile -t programs < <(find "$KARENA_BUILD/bin" -name 't_*' -type f |
-		grep -vxE ".*/$slow" | sort)
+		grep -vxE ".*/$slow" | sort |
+		awk -v "part=$part" 'part == "" || NR % 2 == part % 2')
 	if [ "${#programs[@]}" -eq 0 ]; then
 		echo "not ok $kernel/user # no programs t_* in $KARENA_BUILD/bin"
 		return
 	fi
-	machine "$kernel-user" "$kernel" --memory 2G --timeout "$limit" \
+	machine "$kernel-user$part" "$kernel" --memory 2G --timeout "$limit" \
 		-- "$vm/guest.sh" user "${programs[@]}"
 }
 
@@ -345,9 +347,15 @@ stage_torture() {
 }
 
 stage_user() {
-	local kernel
+	local kernel part
 	for kernel in $user_machines; do
-		job "user-$kernel" user "$kernel"
+		case $kernel in
+		uml-debug|kcsan) # These are slow, and have one CPU each.
+			for part in 1 2; do
+				job "user-$kernel-$part" user "$kernel" "$part"
+			done ;;
+		*)	job "user-$kernel" user "$kernel" ;;
+		esac
 	done
 	[ $mode != quick ] || return 0
 	for kernel in $pressure_machines; do

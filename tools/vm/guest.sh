@@ -62,7 +62,7 @@ with_module() {
 
 # run_program NAME COMMAND...: a TAP program, its name around its output.
 run_program() {
-	local name=$1 status sample=
+	local name=$1 status sample='' begin=$SECONDS
 	shift
 	printf '### begin %s\n' "$name"
 	if [[ $name =~ ^t_(sample|fromfd)$ ]] && [ -e "$KARENA_MODULES/karena_sample.ko" ]; then
@@ -73,7 +73,8 @@ run_program() {
 	status=$?
 	[ $status -ne 124 ] || printf '# no end after %s s\n' "$limit"
 	[ -z "$sample" ] || rmmod karena_sample
-	printf '\n### end %s %s\n' "$name" "$status"
+	# The seconds are for people.
+	printf '\n### end %s %s %s\n' "$name" "$status" $((SECONDS - begin))
 }
 
 # The library, the tool and the demo against the module.
@@ -112,7 +113,7 @@ plant() {
 # tries to lose.
 notices() {
 	local out try
-	for try in 1 2 3 4 5; do
+	for ((try = 1; try <= 12; try++)); do
 		plant "$1"
 		out=$(KARENA_ONLY=$3 KARENA_SEED=${KARENA_SEED:-1}$try \
 			timeout -k 5 "$limit" "$KARENA_BUILD/bin/$2")
