@@ -83,14 +83,6 @@ static void *make_list(void *arg)
 	return NULL;
 }
 
-static void run_thread(void *(*run)(void *arg), void *arg)
-{
-	pthread_t thread;
-
-	if (check_eq(pthread_create(&thread, NULL, run, arg), 0))
-		pthread_join(thread, NULL);
-}
-
 static void make_list_at(struct karena *heap, struct node **slot)
 {
 	struct maker maker = { heap, slot, node_type(heap) };

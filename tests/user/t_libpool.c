@@ -90,14 +90,6 @@ static void end_pool(struct karena_pool *pool, struct karena *heap)
 	karena_close(heap);
 }
 
-static void run_thread(void *(*run)(void *arg), void *arg)
-{
-	pthread_t thread;
-
-	if (check_eq(pthread_create(&thread, NULL, run, arg), 0))
-		pthread_join(thread, NULL);
-}
-
 /* --- one thread and a model --- */
 
 struct model {

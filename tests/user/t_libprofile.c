@@ -313,36 +313,51 @@ static __attribute__((noinline)) struct node *new_node(struct karena *heap,
 	return node;
 }
 
+struct made {
+	struct karena *heap;
+	struct karena_type type;
+	unsigned int nr;
+	bool keep;			/* every third, on the list */
+};
+
+static void *make_nodes(void *arg)
+{
+	const struct made *made = arg;
+	struct node *node;
+	unsigned int i;
+
+	for (i = 0; i < made->nr; i++) {
+		node = new_node(made->heap, made->type);
+		if (!check(node))
+			break;
+		if (!made->keep || i % 3)
+			continue;
+		node->next = list;
+		list = node;
+	}
+	return NULL;
+}
+
 /* Dead ones count until a cycle has found them, and new ones not before. */
 static void collected(void)
 {
 	struct karena *heap = karena_open(&(struct karena_options){ .flags = KARENA_COLLECT });
-	struct karena_type type;
-	struct node *node;
-	unsigned int i;
+	struct made made = { .heap = heap, .nr = MANY, .keep = true };
 	int fd;
 
 	fd = sampled(heap, RATE);
 	if (fd < 0)
 		return;
-	type = KARENA_TYPE(heap, struct node, next);
+	made.type = KARENA_TYPE(heap, struct node, next);
 	list = NULL;
-	for (i = 0; i < MANY; i++) {
-		node = new_node(heap, type);
-		if (!check(node))
-			return;
-		if (i % 3)
-			continue;
-		node->next = list;
-		list = node;
-	}
-	node = NULL;
+	run_thread(make_nodes, &made);
 	check(!karena_gc(heap));
 	check(!karena_gc(heap));
 	expect(fd, 80, RATE, new_node, MANY, MANY / 3);
 	/* Nothing more is told of until there is a cycle. */
-	for (i = 0; i < MANY / 10; i++)
-		check(new_node(heap, type));
+	made.nr = MANY / 10;
+	made.keep = false;
+	run_thread(make_nodes, &made);
 	expect(fd, 80, RATE, NULL, MANY, MANY / 3);
 	list = NULL;
 	check(!karena_gc(heap));

@@ -48,14 +48,6 @@ static struct karena_heap_info info_of(struct karena *heap)
 	return info;
 }
 
-static void run_thread(void *(*run)(void *arg), void *arg)
-{
-	pthread_t thread;
-
-	if (check_eq(pthread_create(&thread, NULL, run, arg), 0))
-		pthread_join(thread, NULL);
-}
-
 /* --- the model --- */
 
 /* An object; its first word refers to a witness, which nothing else does. */

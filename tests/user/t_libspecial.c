@@ -78,14 +78,6 @@ static void end(void)
 	heap = NULL;
 }
 
-static void run_thread(void *(*run)(void *arg), void *arg)
-{
-	pthread_t thread;
-
-	if (check_eq(pthread_create(&thread, NULL, run, arg), 0))
-		pthread_join(thread, NULL);
-}
-
 static unsigned long long live(void)
 {
 	struct karena_heap_info info = { .size = sizeof(info) };

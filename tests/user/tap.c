@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,6 +180,14 @@ bool tap_check_ret(long long got, long long want, const char *file, int line,
 			 file, line, text, got, result_name(got), want,
 			 result_name(want));
 	return false;
+}
+
+void run_thread(void *(*run)(void *arg), void *arg)
+{
+	pthread_t thread;
+
+	if (check_eq(pthread_create(&thread, NULL, run, arg), 0))
+		pthread_join(thread, NULL);
 }
 
 pid_t tap_fork(void (*fn)(void *arg), void *arg)

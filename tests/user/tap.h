@@ -59,6 +59,11 @@ bool tap_check_ret(long long got, long long want, const char *file, int line,
 /* A child that runs @fn; joining it adds its failures to the case. */
 pid_t tap_fork(void (*fn)(void *arg), void *arg);
 bool tap_join(pid_t pid);
+/*
+ * Runs @run in a thread and waits for its end: no stale word of its stack or registers
+ * keeps an object by chance.
+ */
+void run_thread(void *(*run)(void *arg), void *arg);
 /* Runs @fn in a child and joins it. */
 bool tap_isolate(void (*fn)(void *arg), void *arg);
 
