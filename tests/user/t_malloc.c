@@ -457,17 +457,17 @@ static void case_threads(void)
 
 /* --- children --- */
 
-#define SHARED_OBJECTS	512
-
-static struct object before_fork[SHARED_OBJECTS];
+static struct object before_fork[512];
+static unsigned int nr_before_fork;
 
 static void make_before_fork(void)
 {
 	struct rng rng;
 	unsigned int i;
 
+	nr_before_fork = tap_count(128, ARRAY_SIZE(before_fork));
 	rng_init(&rng, 2);
-	for (i = 0; i < SHARED_OBJECTS; i++)
+	for (i = 0; i < nr_before_fork; i++)
 		make(&rng, &before_fork[i]);
 }
 
@@ -475,7 +475,7 @@ static void drop_before_fork(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < SHARED_OBJECTS; i++)
+	for (i = 0; i < nr_before_fork; i++)
 		drop(&before_fork[i]);
 }
 
@@ -489,7 +489,7 @@ static void in_child(void *arg)
 	rng_init(&rng, 1000 + (uintptr_t)arg);
 	for (i = 0; i < steps && !tap_failed(); i++)
 		work(&rng, slots);
-	for (i = 0; i < SHARED_OBJECTS; i++) {
+	for (i = 0; i < nr_before_fork; i++) {
 		check(is_painted(&before_fork[i], before_fork[i].size));
 		if (i % 3 == 0)
 			drop(&before_fork[i]);
@@ -499,7 +499,7 @@ static void in_child(void *arg)
 	for (i = 0; i < steps && !tap_failed(); i++)
 		work(&rng, slots);
 	drop_all(slots);
-	for (i = 0; i < SHARED_OBJECTS; i++)
+	for (i = 0; i < nr_before_fork; i++)
 		if (before_fork[i].start)
 			drop(&before_fork[i]);
 }
@@ -547,7 +547,7 @@ static void *hammer(void *arg)
 
 static void case_fork_with_threads(void)
 {
-	unsigned int forks = tap_count(40, 2000);
+	unsigned int forks = tap_count(20, 2000);
 	pthread_t thread[8];
 	uintptr_t i;
 

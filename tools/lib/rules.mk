@@ -5,6 +5,8 @@
 # has set `name`, which names its folder of objects.
 
 BUILD	?= $(abspath $(dir $(lastword $(MAKEFILE_LIST)))../../build)
+# At once: what is included later changes the list.
+BUILD	:= $(BUILD)
 PREFIX	?= /usr/local
 DESTDIR	?=
 VERSION	?= 0.1.0

@@ -11,6 +11,8 @@ shopt -s inherit_errexit
 KARENA_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 KARENA_VM=$KARENA_TOP/tools/vm
 KARENA_BUILD=${KARENA_BUILD:-$KARENA_TOP/build}
+# What make is called with.
+export BUILD=$KARENA_BUILD
 # Kernels outlive a checkout: they are large, slow to make and always the same.
 KARENA_CACHE=${KARENA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/karena}
 KARENA_JOBS=${KARENA_JOBS:-$(nproc)}
