@@ -286,6 +286,17 @@ static size_t size_in(const struct state *state, const void *object)
 			(size_t)state->large[page] * KARENA_PAGE_SIZE;
 }
 
+/*
+ * What has been freed with an object.  Another one of this size is soon to come, if only
+ * those that are sampled have no magazine.
+ */
+static size_t freed_with(size_t size)
+{
+	if (size <= KARENA_MAX_SMALL || !karena_magazine_for_large(size))
+		return size;
+	return min_size(size, FLUSHED_BYTES);
+}
+
 static void give(struct state *state, void *object)
 {
 	unsigned int number = karena_fast_magazine(&state->fast, object);
@@ -298,7 +309,7 @@ static void give(struct state *state, void *object)
 	if (number && karena_shared_give(state, number, object))
 		return;
 	if (!karena_free_to_heap(state, 1, &object))
-		count_freed(state, size);
+		count_freed(state, freed_with(size));
 }
 
 void karena_give_slowly(void *object)
