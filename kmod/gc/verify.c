@@ -35,6 +35,7 @@ struct search {
 	size_t room;
 	u64 lost;
 	bool out_of_memory;
+	struct karena_origin origin;	/* of a program's root */
 };
 
 #define REPORTED_PATH	16u
@@ -81,6 +82,20 @@ static bool make_room(struct search *s)
 	return true;
 }
 
+/* Where the root is, if it is a program's. */
+static void report_origin(const struct karena_origin *origin)
+{
+	static const char * const kinds[] = {
+		[KARENA_ROOT_REGISTER] = "word of registers", [KARENA_ROOT_STACK] = "stack at",
+		[KARENA_ROOT_RANGE] = "range at",
+	};
+	const struct task_struct *task = origin->task;
+
+	if (task)
+		pr_err("  %s %#lx of %s[%d], thread %d\n", kinds[origin->kind], origin->at,
+		       task->comm, task->tgid, origin->of_thread ? task->pid : 0);
+}
+
 static void report(struct search *s, struct karena_span *span, u32 index)
 {
 	size_t i, first = s->depth > REPORTED_PATH ? s->depth - REPORTED_PATH : 0;
@@ -92,6 +107,7 @@ static void report(struct search *s, struct karena_span *span, u32 index)
 		return;
 	pr_err("heap %u (%s): BUG: object %u of a span of %u bytes is reachable and not marked; path of %zu objects from a root:\n",
 	       s->gc->heap->id, s->gc->heap->name, index, span->size, s->depth);
+	report_origin(&s->origin);
 	for (i = first; i < s->depth; i++)
 		pr_err("  object of %u bytes, by the word before offset %lu\n",
 		       s->path[i].span->size, s->path[i].at - s->path[i].addr);
@@ -219,7 +235,12 @@ static void search_roots(struct search *s)
 u64 karena_verify(struct karena_gc *gc)
 {
 	struct search s = { .gc = gc };
-	const struct karena_visitor visitor = { visit_program, visit_thread, &s };
+	const struct karena_visitor visitor = {
+		.word = visit_program,
+		.thread_word = visit_thread,
+		.arg = &s,
+		.origin = &s.origin,
+	};
 	unsigned long index, *bits;
 
 	xa_init(&s.seen);
