@@ -866,7 +866,7 @@ KARENA_ASSERT(sizeof(struct karena_gc_control) == 64);
  * @slices: stretches of marking
  * @assists: of these, by allocations
  * @lost: objects that a check found reachable and not marked
- * @stops: times that all threads were stopped
+ * @stops: times that all threads were stopped, for a cycle or a dump
  * @put_off: times that they could not be in time
  * @stop_ns: nanoseconds that they were stopped, all together
  * @stop_max_ns: the longest time

@@ -198,12 +198,19 @@ static void begin_changes(struct karena_uheap *uh)
 	up_write(&uh->calls);
 }
 
+/* Whoever comes to what is in the heap comes by way of a fault, once. */
+void karena_unmap_objects(struct karena_uheap *uh)
+{
+	unmap_mapping_range(uh->inode->i_mapping, 0, uh->npages << KARENA_PAGE_SHIFT, 1);
+	karena_unmapped();
+}
+
 /* From here on nobody comes to what is in the heap. */
 void karena_freeze(struct karena_uheap *uh)
 {
 	if (!karena_is_planted(KARENA_PLANT_NOT_FROZEN))
 		down_write(&uh->freeze);
-	unmap_mapping_range(uh->inode->i_mapping, 0, uh->npages << KARENA_PAGE_SHIFT, 1);
+	karena_unmap_objects(uh);
 	unmap_magazines(uh);
 	karena_unmapped();
 }

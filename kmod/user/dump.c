@@ -5,6 +5,7 @@
  *
  *	who calls			worker
  *	calls are over, no cycle runs
+ *	unmap the heap
  *	queue the work			stop all threads (stop.c)
  *	  wait				  note what they refer to
  *	freeze the heap			    all stand still: wait
@@ -12,6 +13,7 @@
  *	fill the clone
  *	thaw
  *
+ * What is unmapped before need not be while all stand, but for what is in use just then.
  * While all stand nobody changes references, in the heap or outside; what they do once
  * released waits for the thaw as soon as it touches the heap.
  */
@@ -300,6 +302,7 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	};
 	int err;
 
+	karena_unmap_objects(uh);
 	init_completion(&taking.standing);
 	init_completion(&taking.frozen);
 	INIT_WORK_ONSTACK(&taking.work, take);

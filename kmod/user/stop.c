@@ -675,7 +675,7 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 	release(stop);
 	calm_down(stop);
 	/* A check takes what it takes. */
-	if (snapshot)
+	if (snapshot || visitor->standing)
 		karena_count_stop(uh->heap.gc, ktime_get_mono_fast_ns() - begin, done);
 	return done;
 }

@@ -272,6 +272,7 @@ void karena_stale_drop(struct karena_uheap *uh);
 /* clone.c */
 int karena_calls_enter(struct karena_uheap *uh);
 void karena_calls_exit(struct karena_uheap *uh);
+void karena_unmap_objects(struct karena_uheap *uh);
 void karena_freeze(struct karena_uheap *uh);
 void karena_thaw(struct karena_uheap *uh);
 struct karena_uheap *karena_clone_make(struct karena_uheap *uh, bool dump);

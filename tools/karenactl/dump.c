@@ -20,8 +20,8 @@
 
 static const char doc[] =
 	"Write down a heap as it is now: objects, references between them, and roots." BELOW_OPTIONS
-	"Programs wait as long as for a collection.  What the objects hold beside references\n"
-	"is not in the file.\n"
+	"Programs stand still, some milliseconds for each GiB, and run on while the file is\n"
+	"made.  What the objects hold beside references is not in it.\n"
 	"\n"
 	"  karenactl dump -o now.karena 1\n"
 	"  karenactl why now.karena 0x7f5a00010040\n"

@@ -2,7 +2,7 @@
 /*
  * What a graph in a collected heap costs its program while cycles run over it.
  *
- *	usage: graph pause|walk|pages MIB [WRITES [barrier]]
+ *	usage: graph pause|walk|pages|dump MIB [WRITES [barrier]]
  *
  *	pause	how long threads stand still while others store references all over it
  *	walk	steps of a reader that stores at WRITES of 1,000 steps, in a
@@ -11,9 +11,12 @@
  *		the one that is called for each store
  *	pages	the first store to each page after a cycle, and the next ones; and what
  *		it takes to protect them
+ *	dump	what karenactl dump takes, and how long threads stand still for it
  */
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "layer.h"
 #include "gaps.h"
@@ -112,27 +115,83 @@ static void *store_here_and_there(void *unused)
 	return unused;
 }
 
+/* How long threads stood still for what @fn did: a cycle, or a dump. */
+static __u64 stop_ns(void (*fn)(void))
+{
+	struct karena_gc_info before = gc_info(), after;
+
+	fn();
+	after = gc_info();
+	return (after.stop_ns - before.stop_ns) / (after.stops - before.stops);
+}
+
+static void cycle(void)
+{
+	if (karena_gc(heap))
+		need(NULL);
+}
+
 static void measure_pause(void)
 {
-	struct karena_gc_info before, after;
 	__u64 ns[CYCLES];
 	unsigned int i;
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, store_here_and_there, NULL))
 		need(NULL);
-	for (i = 0; i < CYCLES; i++) {
-		before = gc_info();
-		if (karena_gc(heap))
-			need(NULL);
-		after = gc_info();
-		ns[i] = (after.stop_ns - before.stop_ns) / (after.stops - before.stops);
-	}
+	for (i = 0; i < CYCLES; i++)
+		ns[i] = stop_ns(cycle);
 	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	qsort(ns, CYCLES, sizeof(*ns), cmp_u64);
 	printf("stop_p50_ns=%llu stop_p90_ns=%llu stop_max_ns=%llu put_off=%llu ",
-	       ns[CYCLES / 2], ns[CYCLES * 9 / 10], ns[CYCLES - 1], after.put_off);
+	       ns[CYCLES / 2], ns[CYCLES * 9 / 10], ns[CYCLES - 1], gc_info().put_off);
+}
+
+/* --- dump --- */
+
+#define DUMPS 3
+
+static char dump_path[32];
+
+static void write_dump(void)
+{
+	struct karena_heap_info info = { .size = sizeof(info) };
+	char command[100];
+
+	if (karena_stats(heap, &info))
+		need(NULL);
+	snprintf(command, sizeof(command), "karenactl dump -o %s %u >/dev/null", dump_path,
+		 info.id);
+	if (system(command))
+		need(NULL);
+}
+
+static void measure_dump(void)
+{
+	__u64 begin, stop[DUMPS], took[DUMPS];
+	struct stat file;
+	unsigned int i;
+	pthread_t thread;
+
+	snprintf(dump_path, sizeof(dump_path), "/tmp/graph.XXXXXX");
+	if (mkstemp(dump_path) < 0 ||
+	    pthread_create(&thread, NULL, store_here_and_there, NULL))
+		need(NULL);
+	for (i = 0; i < DUMPS; i++) {
+		begin = now_ns();
+		stop[i] = stop_ns(write_dump);
+		took[i] = now_ns() - begin;
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	if (stat(dump_path, &file))
+		need(NULL);
+	unlink(dump_path);
+	qsort(stop, DUMPS, sizeof(*stop), cmp_u64);
+	qsort(took, DUMPS, sizeof(*took), cmp_u64);
+	printf("dump_stop_ns=%llu dump_ns=%llu dump_bytes=%llu ", stop[DUMPS / 2],
+	       took[DUMPS / 2], (unsigned long long)file.st_size);
 }
 
 /* --- walk --- */
@@ -305,6 +364,8 @@ int main(int argc, char **argv)
 		need(NULL);
 	if (!strcmp(argv[1], "pause"))
 		measure_pause();
+	else if (!strcmp(argv[1], "dump"))
+		measure_dump();
 	else if (!strcmp(argv[1], "walk"))
 		measure_walk(argc > 3 ? atoi(argv[3]) : 10, barrier);
 	else

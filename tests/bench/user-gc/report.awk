@@ -231,6 +231,18 @@ function pages(    run)
 		       median(run, "protect_ns"), median(run, "first_ns"), median(run, "again_ns")
 }
 
+# Seconds and size depend on what the graph is like: nothing is promised of them.
+function dump(    run)
+{
+	run = "dump-1G karena"
+	if (!runs[run])
+		return
+	printf "dump of 1 GiB: %.1f s, %.1f MiB; ", median(run, "dump_ns") / 1e9,
+	       median(run, "dump_bytes") / 1048576
+	compare("its stop, p50", "us", median(run, "dump_stop_ns") / 1000,
+		median("pause-1G karena", "stop_p50_ns") / 1000, "that of a cycle", 0, run)
+}
+
 END {
 	if (!n) {
 		print machine ": no results" > "/dev/stderr"
@@ -243,6 +255,7 @@ END {
 	compare("stop with 1 GiB, p50", "us", median("pause-1G karena", "stop_p50_ns") / 1000,
 		median("pause-64M karena", "stop_p50_ns") / 1000, "with 64 MiB", independence,
 		"pause-1G karena")
+	dump()
 	walks("read-mostly", undisturbed)
 	walks("1%-writes", 0)
 	walks("write-heavy", 0)

@@ -50,3 +50,4 @@ for ((i = 0; i < runs; i++)); do
 done
 once pause-64M karena graph pause 64
 once pause-1G karena graph pause 1024
+once dump-1G karena graph dump 1024
