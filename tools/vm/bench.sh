@@ -17,10 +17,12 @@
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
 #   life-cycle  scopes against malloc, pools against Go's and kmem_cache, coroutines
 #           against switches by hand, return of memory, on the stock Debian 6.1 and on UML
-#   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1
+#   profile programs with malloc from karena, sampled and not, in the stock Debian 6.1,
+#           whose instructions are counted
+#   trace   programs on a module without trace events, with them off, and on, likewise
 #   escape  the library's examples as karena-escape has rewritten them: objects of the
 #           heap that there are not any more, counted on this machine with a stand-in for
-#           the library, and times in the stock Debian 6.1
+#           the library, and instructions in the stock Debian 6.1
 #
 # Prints tables, writes build/bench.jsonl.  One machine at a time, so that they
 # do not disturb each other.  Exit status 1 if a ratio stays below its target.
@@ -50,6 +52,13 @@ report() {
 	shift 3
 	echo "$name on $machine"
 	awk -v machine="$machine" -v json="$json" -f "$KARENA_TOP/tests/bench/$script" "$@" || missed=1
+	echo
+}
+
+report_overhead() {
+	echo "$1 on $2"
+	awk -v bench="$1" -v machine="$2" -v json="$json" \
+		-f "$KARENA_TOP/tests/bench/overhead.awk" "$3" || missed=1
 	echo
 }
 
@@ -174,9 +183,23 @@ bench_profile() {
 	"$KARENA_VM/build.sh" "$kernel" >/dev/null
 	say "benchmark profile on $kernel"
 	"$KARENA_VM/run.sh" --name "bench-profile-$kernel" --memory 3G --timeout 3600 \
-		"$kernel" -- "$KARENA_VM/guest.sh" bench profile >"$log" ||
+		--instructions "$kernel" -- "$KARENA_VM/guest.sh" bench profile >"$log" ||
 		{ tail -n 5 "$log" >&2; exit 1; }
-	report profile "$kernel" profile/report.awk "$log"
+	report_overhead profile "$kernel" "$log"
+}
+
+bench_trace() {
+	local kernel=stock-6.1 log
+	malloc_programs
+	user_gc_programs
+	log=$KARENA_BUILD/vm/logs/bench-trace-$kernel.log
+	"$KARENA_VM/build.sh" "$kernel" >/dev/null
+	"$KARENA_VM/build.sh" "$kernel-untraced" >/dev/null
+	say "benchmark trace on $kernel"
+	"$KARENA_VM/run.sh" --name "bench-trace-$kernel" --memory 3G --timeout 3600 \
+		--instructions "$kernel" -- "$KARENA_VM/guest.sh" bench trace >"$log" ||
+		{ tail -n 5 "$log" >&2; exit 1; }
+	report_overhead trace "$kernel" "$log"
 }
 
 # Each example twice: with all objects from the heap, and rewritten.
@@ -210,12 +233,12 @@ bench_escape() {
 	"$KARENA_VM/build.sh" "$kernel" >/dev/null
 	say "benchmark escape on $kernel"
 	"$KARENA_VM/run.sh" --name "bench-escape-$kernel" --memory 2G --timeout 1800 \
-		"$kernel" -- "$KARENA_VM/guest.sh" bench escape >"$log" ||
+		--instructions "$kernel" -- "$KARENA_VM/guest.sh" bench escape >"$log" ||
 		{ tail -n 5 "$log" >&2; exit 1; }
 	report escape "$kernel" escape/report.awk "$log"
 }
 
-all=(slab mark user-gc malloc life-cycle profile escape)
+all=(slab mark user-gc malloc life-cycle profile trace escape)
 [ $# -eq 0 ] || all=("$@")
 rm -f "$json"
 for name in "${all[@]}"; do

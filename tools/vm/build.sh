@@ -5,7 +5,8 @@
 #
 #   usage: build.sh uml|uml-debug|kcsan|stock-6.1|stock-6.12|host
 #
-# KERNEL-planted is karena.ko alone, with bugs to be switched on (kmod/alloc/plant.h).
+# KERNEL-planted is karena.ko alone, with bugs to be switched on (kmod/alloc/plant.h);
+# KERNEL-untraced is it without its trace events.
 # "host" is the running kernel, for which no test modules are made.  The
 # sources are copied to build/KERNEL, since a kernel builds a module in place;
 # nothing is done when nothing changed.  A warning is a failure, except for
@@ -78,6 +79,8 @@ build() {
 	host)	;;
 	*-planted)
 		args+=(KARENA_PLANT=1 KARENA_WERROR=1) ;;
+	*-untraced)
+		args+=(KARENA_UNTRACED=1 KARENA_WERROR=1) ;;
 	*)
 		args+=(KARENA_TESTS=1 KARENA_WERROR=1)
 		escape_plugin

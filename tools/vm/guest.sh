@@ -9,6 +9,7 @@
 #   guest.sh bench slab|mark    load the benchmark's module: results there as well
 #   guest.sh bench user-gc|malloc|life-cycle|profile|escape   load the module, run the
 #                               programs: a line for each run
+#   guest.sh bench trace        the same, with and without trace events
 #   guest.sh programs [NAME...] load the module, run programs with malloc from karena
 #   guest.sh tools              load the module, test library, tool and demo
 #   guest.sh controls           load the module, run user-space tests with bugs in it
@@ -169,6 +170,7 @@ bench)	case $1 in
 	life-cycle)
 		load "$KARENA_KO" && "tests/bench/$1/run.sh" && rmmod karena &&
 			with_module karena_bench_pool ;;
+	trace)	tests/bench/trace/run.sh ;;
 	*)	with_module "karena_bench_$1" ;;
 	esac ;;
 user)	user "$@" ;;

@@ -153,8 +153,9 @@ make_sparse() {
 }
 
 kernel=${1:-}
-# With bugs to be switched on are the modules: see build.sh.
-case ${kernel%-planted} in
+# What is special with these are the modules: see build.sh.
+kernel=${kernel%-planted}
+case ${kernel%-untraced} in
 source)		with_lock source make_source ;;
 uml)		with_lock uml build_kernel uml um linux 1150 "$KARENA_VM/configs/uml.config" ;;
 uml-debug)	with_lock uml-debug build_kernel uml-debug um linux 1210 \

@@ -10,6 +10,8 @@
 #   --name NAME          name of the log files (default: KERNEL)
 #   --memory SIZE        memory of the machine (default 1G)
 #   --cpus N             its CPUs (default 2)
+#   --instructions       QEMU: its time is that of its instructions, one a nanosecond, and it
+#                        has one CPU: what else this machine does changes no figure
 #   --huge               UML: its memory in huge pages, if this user may mount
 #   --append ARGS        more for the kernel's command line
 #   --timeout SECONDS    after that the machine is stopped (default 300)
@@ -33,11 +35,13 @@
 usage() { sed -n '5,/^$/{/^#/!q;s/^# \{0,3\}//p}' "$0" >&2; exit 2; }
 
 name='' kernel='' memory=1G cpus=2 append='' limit=300 out='' expect='' interactive='' huge=''
+instructions=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--name)		name=$2; shift ;;
 	--memory)	memory=$2; shift ;;
 	--cpus)		cpus=$2; shift ;;
+	--instructions)	instructions=1 cpus=1 ;;
 	--huge)		huge=1 ;;
 	--append)	append=$2; shift ;;
 	--timeout)	limit=$2; shift ;;
@@ -113,9 +117,13 @@ start_uml() {
 }
 
 start_qemu() {
-	local accel=tcg,thread=multi
-	[ "$(has_kvm)" = no ] || accel=kvm
-	"$@" qemu-system-x86_64 -accel "$accel" -cpu max -smp "$cpus" -m "$memory" \
+	local accel=(-accel "tcg,thread=multi")
+	if [ -n "$instructions" ]; then
+		accel=(-accel "tcg,thread=single" -icount shift=0)
+	elif [ "$(has_kvm)" != no ]; then
+		accel=(-accel kvm)
+	fi
+	"$@" qemu-system-x86_64 "${accel[@]}" -cpu max -smp "$cpus" -m "$memory" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$dir/boot" -initrd "$initrd" \
 		-append "console=ttyS0 $kargs" -serial "file:$log" \

@@ -32,22 +32,45 @@ static long long now_us(void)
 	return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
 }
 
+static FILE *process_file(const char *pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%.16s/%s", pid, name);
+	return fopen(path, "r");
+}
+
+/* Microseconds that it has run, where the kernel counts that; or else -1. */
+static long long exact_us(const char *pid)
+{
+	FILE *f = process_file(pid, "schedstat");
+	long long ns = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%lld", &ns) != 1)
+		ns = -1000;
+	fclose(f);
+	return ns / 1000;
+}
+
 /* Microseconds of one process, if it is a thread of the kernel. */
 static long long kernel_thread_us(const char *pid)
 {
+	FILE *f = process_file(pid, "stat");
 	unsigned long user, system;
 	long long us = 0;
-	char path[64];
 	int parent;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
-	f = fopen(path, "r");
 	if (!f)
 		return 0;
 	if (fscanf(f, "%*d (%*[^)]) %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-		   &parent, &user, &system) == 3 && parent == KTHREADD)
-		us = (user + system) * 1000000LL / sysconf(_SC_CLK_TCK);
+		   &parent, &user, &system) == 3 && parent == KTHREADD) {
+		us = exact_us(pid);
+		/* Of ticks, which may be as long as what is measured. */
+		if (us < 0)
+			us = (user + system) * 1000000LL / sysconf(_SC_CLK_TCK);
+	}
 	fclose(f);
 	return us;
 }

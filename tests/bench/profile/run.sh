@@ -3,7 +3,7 @@
 #
 # What a test machine runs for "make bench ONLY=profile", with the module loaded: programs
 # with malloc from karena, with their heaps sampled at the usual rate and without, in turn;
-# a line for each run, which report.awk reads.
+# a line for each run, which overhead.awk reads.
 
 set -u
 
@@ -13,12 +13,12 @@ trap 'rm -rf "$work"' EXIT
 runs=${KARENA_RUNS:-9}
 export PRELOAD=$KARENA_BUILD/lib/libkarena-malloc.so
 
-# each CASE COMMAND...: on and off.
+# each CASE COMMAND...: sampled and not.
 each() {
 	local case=$1
 	shift
-	KARENA_MALLOC_PROFILE=524288 bench-measure profile "$case" on "$@"
-	KARENA_MALLOC_PROFILE=0 bench-measure profile "$case" off "$@"
+	KARENA_MALLOC_PROFILE=524288 bench-measure profile "$case" with "$@"
+	KARENA_MALLOC_PROFILE=0 bench-measure profile "$case" without "$@"
 }
 
 micro() {

@@ -1,17 +1,17 @@
 #!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
-# Makes a table of the lines of measure.c for profiles, and one JSON object a line in the
-# file that -v json=FILE names.
+# Makes a table of the lines of measure.c for what is to cost next to nothing, and one JSON
+# object a line in the file that -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
+#	usage: awk -v bench=NAME -v machine=NAME -v json=FILE -f overhead.awk LOG
 #
 # Times are CPU time, medians of all runs.  ratio is how many times faster a program is with
-# its heap sampled than without; programs are promised 0.99, loops that do nothing but
-# allocate are shown beside them.  Exit status 1 if a program stays below that or failed, 2
-# if there is nothing to report.
+# it than without, and 0.99 is promised; cases with a hyphen in their name are shown without
+# a promise.  Exit status 1 if a program stays below that or failed, 2 if there is nothing
+# to report.
 
-/(^| )profile case=/ {
+$0 ~ "(^| )" bench " case=" {
 	delete field
 	for (i = 1; i <= NF; i++)
 		if (split($i, pair, "=") == 2)
@@ -48,25 +48,25 @@ function spread(run,    middle)
 	return middle ? (list[int((3 * runs[run] + 3) / 4)] - list[int((runs[run] + 3) / 4)]) / middle : 0
 }
 
-function report(c,    on, off, ratio, target)
+function report(c,    with, without, ratio, target)
 {
-	on = median(c " on")
-	off = median(c " off")
-	if (!on || !off)
+	with = median(c " with")
+	without = median(c " without")
+	if (!with || !without)
 		return
-	ratio = off / on
+	ratio = without / with
 	target = c ~ /-/ ? 0 : 0.99
 	missed += ratio < target
-	printf "%-12s %10.1f %5.1f%% %10.1f %5.1f%% %8.3f%s %5s\n", c, on / 1000,
-	       spread(c " on") * 100, off / 1000, spread(c " off") * 100, ratio,
+	printf "%-12s %10.1f %5.1f%% %10.1f %5.1f%% %8.3f%s %5s\n", c, with / 1000,
+	       spread(c " with") * 100, without / 1000, spread(c " without") * 100, ratio,
 	       ratio < target ? "!" : " ", target ? target : "-"
 	if (!json)
 		return
-	printf "{\"bench\":\"profile\",\"case\":\"%s\",\"machine\":\"%s\",\"unit\":\"ms\"," \
-	       "\"karena\":%.3f,\"peer\":%.3f,\"peer_name\":\"off\",\"ratio\":%.4f,", c, machine,
-	       on / 1000, off / 1000, ratio >> json
+	printf "{\"bench\":\"%s\",\"case\":\"%s\",\"machine\":\"%s\",\"unit\":\"ms\"," \
+	       "\"karena\":%.3f,\"peer\":%.3f,\"peer_name\":\"without\",\"ratio\":%.4f,", bench, c,
+	       machine, with / 1000, without / 1000, ratio >> json
 	printf "\"target\":%.2f,\"runs\":%d,\"spread\":%.4f,\"memory\":%d,\"peer_memory\":%d}\n",
-	       target, runs[c " on"], spread(c " on"), peak[c " on"], peak[c " off"] >> json
+	       target, runs[c " with"], spread(c " with"), peak[c " with"], peak[c " without"] >> json
 }
 
 END {
@@ -74,7 +74,7 @@ END {
 		print machine ": no results" > "/dev/stderr"
 		exit 2
 	}
-	printf "%-12s %10s %6s %10s %6s %8s  %5s\n", "case, CPU ms", "sampled", "spread", "not",
+	printf "%-12s %10s %6s %10s %6s %8s  %5s\n", "case, CPU ms", "with", "spread", "without",
 	       "spread", "ratio", "target"
 	for (i = 1; i <= n; i++)
 		report(name[i])
