@@ -26,7 +26,8 @@ export KARENA_KO=$KARENA_MODULES/karena.ko
 # Seconds that one program may take, of which TCG needs many.
 limit=${KARENA_PROGRAM_LIMIT:-400}
 case $KARENA_MACHINE in
-uml-debug|kcsan) export KARENA_SLOW=1 ;;
+uml-debug|kcsan) export KARENA_SLOW=1
+		limit=${KARENA_PROGRAM_LIMIT:-800} ;;
 esac
 [ -z "${KARENA_LONG:-}" ] || limit=3600
 
