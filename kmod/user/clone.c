@@ -198,11 +198,10 @@ static void begin_changes(struct karena_uheap *uh)
 	up_write(&uh->calls);
 }
 
-/* Whoever comes to what is in the heap comes by way of a fault, once. */
+/* The next one who comes to an object comes by way of a fault; under UML: soon. */
 void karena_unmap_objects(struct karena_uheap *uh)
 {
 	unmap_mapping_range(uh->inode->i_mapping, 0, uh->npages << KARENA_PAGE_SHIFT, 1);
-	karena_unmapped();
 }
 
 /* From here on nobody comes to what is in the heap. */

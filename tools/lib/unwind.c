@@ -10,8 +10,8 @@
  * - A word is written and read as a whole, and has its place in it.  So there is no lock,
  *   which fork() or a signal could find taken.
  * - Code may be unloaded, and other code come there.  What the table has of it is wrong from
- *   then on, and so is a stack in which it is; but it leads nowhere outside of the stack, as
- *   steps are short and go up, and the table is emptied now and then.
+ *   then on, and so is a stack in which it is.  The table is emptied now and then; and steps
+ *   are short and go up, so that a wrong one hardly leads out of the stack.
  * - What a word cannot tell (signals, stacks that a function aligns, code written by hand)
  *   is left to libgcc, for the whole stack.
  *
@@ -156,13 +156,9 @@ static void skip(struct reader *reader, __u64 bytes)
 		reader->at += bytes;
 }
 
-/* Where a register of the caller's is kept, below the end of the frame. */
-static void set_slot(struct reader *reader, __u64 reg, __s64 offset)
+/* Where a register of the caller's is. */
+static void set_slot(struct reader *reader, __u64 reg, unsigned int slot)
 {
-	unsigned int slot = SLOT_OTHER;
-
-	if (offset < 0 && offset % 8 == 0 && offset >= -8 * MOST_SLOT)
-		slot = -offset / 8;
 	if (reg == DWARF_RBP)
 		reader->row.rbp = slot;
 	if (reg == DWARF_RA)
@@ -171,14 +167,12 @@ static void set_slot(struct reader *reader, __u64 reg, __s64 offset)
 		reader->bad = true;
 }
 
-static void set_otherwise(struct reader *reader, __u64 reg, unsigned int slot)
+/* The same, by how far it is from the end of the frame. */
+static void set_offset(struct reader *reader, __u64 reg, __s64 offset)
 {
-	if (reg == DWARF_RBP)
-		reader->row.rbp = slot;
-	if (reg == DWARF_RA)
-		reader->row.ra = slot;
-	if (reg == DWARF_RSP)
-		reader->bad = true;
+	bool fits = offset < 0 && offset % 8 == 0 && offset >= -8 * MOST_SLOT;
+
+	set_slot(reader, reg, fits ? -offset / 8 : SLOT_OTHER);
 }
 
 static void restore(struct reader *reader, __u64 reg)
@@ -226,21 +220,21 @@ static void obey_extended(struct reader *reader, unsigned int code)
 		break;
 	case 0x05:	/* offset_extended */
 		reg = uleb(reader);
-		set_slot(reader, reg, uleb(reader) * reader->data_unit);
+		set_offset(reader, reg, uleb(reader) * reader->data_unit);
 		break;
 	case 0x06:	/* restore_extended */
 		restore(reader, uleb(reader));
 		break;
 	case 0x07:	/* undefined */
 		reg = uleb(reader);
-		set_otherwise(reader, reg, reg == DWARF_RA ? SLOT_NONE : SLOT_OTHER);
+		set_slot(reader, reg, reg == DWARF_RA ? SLOT_NONE : SLOT_OTHER);
 		break;
 	case 0x08:	/* same_value */
 		reg = uleb(reader);
-		set_otherwise(reader, reg, reg == DWARF_RA ? SLOT_OTHER : SLOT_NONE);
+		set_slot(reader, reg, reg == DWARF_RA ? SLOT_OTHER : SLOT_NONE);
 		break;
 	case 0x09:	/* register */
-		set_otherwise(reader, uleb(reader), SLOT_OTHER);
+		set_slot(reader, uleb(reader), SLOT_OTHER);
 		uleb(reader);
 		break;
 	case 0x0a:	/* remember_state */
@@ -265,12 +259,12 @@ static void obey_extended(struct reader *reader, unsigned int code)
 		break;
 	case 0x10:	/* expression */
 	case 0x16:	/* val_expression */
-		set_otherwise(reader, uleb(reader), SLOT_OTHER);
+		set_slot(reader, uleb(reader), SLOT_OTHER);
 		skip(reader, uleb(reader));
 		break;
 	case 0x11:	/* offset_extended_sf */
 		reg = uleb(reader);
-		set_slot(reader, reg, sleb(reader) * reader->data_unit);
+		set_offset(reader, reg, sleb(reader) * reader->data_unit);
 		break;
 	case 0x2e:	/* GNU_args_size */
 		uleb(reader);
@@ -289,7 +283,7 @@ static void obey(struct reader *reader)
 		reader->place += operand * reader->code_unit;
 		break;
 	case 2:		/* offset */
-		set_slot(reader, operand, uleb(reader) * reader->data_unit);
+		set_offset(reader, operand, uleb(reader) * reader->data_unit);
 		break;
 	case 3:		/* restore */
 		restore(reader, operand);

@@ -51,14 +51,8 @@ report() {
 	local name=$1 machine=$2 script=$3
 	shift 3
 	echo "$name on $machine"
-	awk -v machine="$machine" -v json="$json" -f "$KARENA_TOP/tests/bench/$script" "$@" || missed=1
-	echo
-}
-
-report_overhead() {
-	echo "$1 on $2"
-	awk -v bench="$1" -v machine="$2" -v json="$json" \
-		-f "$KARENA_TOP/tests/bench/overhead.awk" "$3" || missed=1
+	awk -v bench="$name" -v machine="$machine" -v json="$json" \
+		-f "$KARENA_TOP/tests/bench/$script" "$@" || missed=1
 	echo
 }
 
@@ -185,7 +179,7 @@ bench_profile() {
 	"$KARENA_VM/run.sh" --name "bench-profile-$kernel" --memory 3G --timeout 3600 \
 		--instructions "$kernel" -- "$KARENA_VM/guest.sh" bench profile >"$log" ||
 		{ tail -n 5 "$log" >&2; exit 1; }
-	report_overhead profile "$kernel" "$log"
+	report profile "$kernel" overhead.awk "$log"
 }
 
 bench_trace() {
@@ -199,7 +193,7 @@ bench_trace() {
 	"$KARENA_VM/run.sh" --name "bench-trace-$kernel" --memory 3G --timeout 3600 \
 		--instructions "$kernel" -- "$KARENA_VM/guest.sh" bench trace >"$log" ||
 		{ tail -n 5 "$log" >&2; exit 1; }
-	report_overhead trace "$kernel" "$log"
+	report trace "$kernel" overhead.awk "$log"
 }
 
 # Each example twice: with all objects from the heap, and rewritten.
