@@ -113,6 +113,16 @@ static void report(struct search *s, struct karena_span *span, u32 index)
 		       s->path[i].span->size, s->path[i].at - s->path[i].addr);
 }
 
+/*
+ * Whether a slot has an object.  A register may have gone past the end of one, or have what
+ * was freed; what such a slot refers to is of no interest, and may have a mark without having
+ * been scanned: in the kernel's magazines.  What a cycle has lost has failed its check.
+ */
+static bool is_object(const struct karena_span *span, u32 index)
+{
+	return !span->state || karena_is_live(READ_ONCE(span->state[index]));
+}
+
 /* Follows a word; the object that it leads to is next on the path. */
 static void visit(struct search *s, unsigned long word)
 {
@@ -123,7 +133,7 @@ static void visit(struct search *s, unsigned long word)
 	rcu_read_lock();
 	span = karena_find_object(s->gc->heap, word, &index);
 	rcu_read_unlock();
-	if (!span || seen(s, span, index))
+	if (!span || !is_object(span, index) || seen(s, span, index))
 		return;
 	if (!test_bit(index, span->mark))
 		report(s, span, index);

@@ -306,11 +306,80 @@ static void in_flight(void)
 	world_delete(w);
 }
 
+/* --- slots that are nobody's --- */
+
+#define SLOTS		64u
+#define SLOT_SIZE	384u
+
+/* Of objects that are freed, while what they referred to is not, and is garbage. */
+static __attribute__((noinline)) void make_stale(struct world *w)
+{
+	int fd = w->heap.fd;
+	struct karena_free out;
+	unsigned int i;
+
+	check_ret(heap_alloc(fd, 32, 0, 1, &w->word[SLOTS]), 0);
+	check_ret(heap_alloc(fd, SLOT_SIZE, 0, SLOTS, w->word), 0);
+	for (i = 0; i < SLOTS; i++)
+		put(w->word[i], w->word[SLOTS]);
+	check_ret(heap_free(fd, w->word, SLOTS, &out), 0);
+	check_eq(out.rejected, 0);
+	for (i = 0; i <= SLOTS; i++)
+		w->word[i] = ~w->word[i];
+}
+
+/* What refers to them once all has been searched, as a register may that went past an end. */
+static void refer_to_stale(struct world *w, __u64 *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++)
+		put(as_addr(&range[i]), ~w->word[i]);
+}
+
+/*
+ * While it marks, what comes into the kernel's magazines gets a mark, and is cleared when it
+ * leaves them: what a slot refers to in between is no loss.
+ */
+static void stale_slots(void)
+{
+	struct karena_collect req = { .size = sizeof(req) };
+	unsigned int i, n = tap_count(10, 200);
+	struct world *w = world_new(0);
+	struct karena_gc_info info;
+	__u64 *range, cycle;
+
+	if (!w)
+		return;
+	range = &w->word[4096];
+	check_ret(heap_root(w->heap.fd, range, SLOTS * sizeof(*range), 0), 0);
+	gc_check(w->heap.fd);
+	put(as_addr(w->root), world_chain(w, 0));
+	for (i = 0; i < n && !tap_failed(); i++) {
+		make_stale(w);
+		gc_info(w->heap.fd, &info);
+		cycle = info.cycles;
+		w->stops = info.stops;
+		check_ret(kioctl(w->heap.fd, KARENA_IOC_COLLECT, &req), 0);
+		while (world_stops(w) == w->stops)
+			;
+		check(heap_new(w->heap.fd, SLOT_SIZE, 0));
+		refer_to_stale(w, range);
+		do
+			gc_info(w->heap.fd, &info);
+		while (info.cycles == cycle);
+		memset(range, 0, SLOTS * sizeof(*range));
+	}
+	check_eq(info.lost, 0);
+	world_delete(w);
+}
+
 static const struct tap_case cases[] = {
 	{ "pages that are pinned", pinned_pages },
 	{ "objects that are born before the snapshot", born_before },
 	{ "objects that are freed while it marks", dropped_while_marking },
 	{ "objects on their way to a program", in_flight },
+	{ "words that lead to slots of nobody", stale_slots },
 };
 
 int main(void)
