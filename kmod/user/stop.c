@@ -21,8 +21,9 @@
  *
  * A look at all is good only if they stood all the time: a thread that was on a CPU
  * in between, or one that has just been made, makes it begin anew (its visits have
- * done no harm).  If not all stand soon, all are released and asked again later:
- * the cycle is put off, and after a while that is reported.
+ * done no harm).  That is best done at once, as who woke in a system call waits at its
+ * end by then.  If not all stand soon, all are released and asked again later: the
+ * cycle is put off, and after a while that is reported.
  *
  * A thread's struct has a reference from its work, and so has the module: a thread
  * that sleeps has its work pending until it wakes, when the heap may be long gone.
@@ -46,6 +47,7 @@
 #include "user.h"
 
 #define STOP_LIMIT	(20 * NSEC_PER_MSEC)	/* until all are released again */
+#define LOOKS		3u			/* but not before so many, if all stand */
 #define LOOK_AGAIN	(50 * NSEC_PER_USEC)	/* who goes to sleep does not arrive */
 #define CALM		3u			/* times as long as a hurry took */
 #define REPORT_AFTER	(1 * NSEC_PER_SEC)
@@ -659,15 +661,19 @@ static bool try_stop(struct karena_uheap *uh, const struct karena_visitor *visit
 {
 	struct karena_stop *stop = uh->stop;
 	u64 begin = ktime_get_mono_fast_ns(), end = begin + STOP_LIMIT;
-	bool done;
+	unsigned int looks = 0;
+	bool all, done;
 
 	hurry(stop);
 	/* Pairs with the barrier in park(). */
 	smp_store_mb(stop->gate->stopping, stop->gate->stopping + 1);
 	stop->crowded = false;
 	do {
-		done = stop_all(uh, end) && visit_all(uh, visitor, snapshot);
-	} while (!done && !stop->crowded && ktime_get_mono_fast_ns() < end);
+		all = stop_all(uh, end);
+		done = all && visit_all(uh, visitor, snapshot);
+		looks += all;
+	} while (!done && !stop->crowded &&
+		 ((all && looks < LOOKS) || ktime_get_mono_fast_ns() < end));
 	if (!done)
 		note_blocker(stop);
 	else if (visitor->standing)
