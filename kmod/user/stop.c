@@ -78,7 +78,7 @@ struct thread {
 	u64 arrived;			/* last stop that it waits, or waited, for */
 	unsigned long switches;		/* when all stood, and nothing had been looked at */
 	struct mutex lock;		/* its stack stays: see leave() */
-	u64 left;			/* last stop that it did not wait for; lock */
+	bool dying;			/* it was killed, and is on its way out; lock */
 	bool gone;			/* it will never be in user mode again */
 };
 
@@ -124,12 +124,13 @@ static void put_thread(struct thread *thread)
 /*
  * A thread that is killed does not wait, and its kernel stack is soon gone, where its
  * registers are.  All that were asked come by here before that, as what is queued is
- * run by who exits: whoever looks at it is waited for, and nobody does from here on.
+ * run by who exits: whoever looks at it is waited for, and nobody does from here on, in no
+ * stop, however long its way is.
  */
-static void leave(struct thread *thread, u64 stop)
+static void leave(struct thread *thread)
 {
 	mutex_lock(&thread->lock);
-	thread->left = stop;
+	thread->dying = true;
 	mutex_unlock(&thread->lock);
 }
 
@@ -151,7 +152,7 @@ static void park(struct callback_head *work)
 		wait_event_killable(gate->parked, READ_ONCE(gate->released) >= stop);
 	}
 	if (READ_ONCE(gate->released) < stop)
-		leave(thread, stop);
+		leave(thread);
 	put_thread(thread);
 	/* The module's end waits for who is still in here: karena_stops_end(). */
 	rcu_read_lock();
@@ -532,8 +533,7 @@ static bool scan_thread(struct karena_stop *stop, struct thread *thread)
 
 	if (!try_lock(&thread->lock))
 		return false;
-	there = !thread->gone && thread->left != stop->gate->stopping &&
-		has_user_mode(thread->task);
+	there = !thread->gone && !thread->dying && has_user_mode(thread->task);
 	if (there)
 		karena_scan_registers(stop->scan, thread->task, &frame);
 	mutex_unlock(&thread->lock);

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Around the snapshot: pages that are pinned when it is taken and written after it,
- * objects that are born, freed, or on their way to a program meanwhile.
+ * objects that are born, freed, or on their way to a program meanwhile, threads that are
+ * killed; and what a check (karena_gc_control.check) must not take for a loss.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -306,6 +310,122 @@ static void in_flight(void)
 	world_delete(w);
 }
 
+/* --- threads that are killed while they stand --- */
+
+#define LONG_RANGE	(8 * MIB)	/* what it takes a while to search */
+#define KILLED		5u		/* while they stood */
+
+/* What it has is in registers and on its stack only, which are searched after the range. */
+static void run_until_killed(struct world *w)
+{
+	struct heap own = w->heap;
+	void *range;
+	__u64 addr;
+
+	range = mmap(NULL, LONG_RANGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (!check(range != MAP_FAILED) || !check_ret(heap_map(&own), 0) ||
+	    !check_ret(heap_root(own.fd, range, LONG_RANGE, 0), 0))
+		return;
+	addr = heap_new(own.fd, 64, 0);
+	for (;;) {
+		__asm__ volatile("" : "+r"(addr));
+		__atomic_add_fetch(&w->word[0], 1, __ATOMIC_RELAXED);
+	}
+}
+
+/* Whether it has done nothing for a while. */
+static bool stands(struct world *w)
+{
+	__u64 count = __atomic_load_n(&w->word[0], __ATOMIC_RELAXED);
+	unsigned int i;
+
+	for (i = 0; i < 20000; i++)
+		if (__atomic_load_n(&w->word[0], __ATOMIC_RELAXED) != count)
+			return false;
+	return true;
+}
+
+/* A cycle, in which a child is killed and kept from its end; whether it stood then. */
+static bool kill_in_cycle(struct world *w, pid_t pid)
+{
+	struct karena_collect req = { .size = sizeof(req) };
+	struct karena_gc_info info;
+	__u64 cycle, stops;
+	bool stood;
+	int status;
+
+	gc_info(w->heap.fd, &info);
+	cycle = info.cycles;
+	stops = info.stops;
+	check_ret(kioctl(w->heap.fd, KARENA_IOC_COLLECT, &req), 0);
+	while (!stands(w) && world_stops(w) == stops)
+		;
+	kill(pid, SIGKILL);
+	stood = world_stops(w) == stops;
+	check_eq(waitpid(pid, &status, __WALL), pid);
+	check_eq(status >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
+	do
+		gc_info(w->heap.fd, &info);
+	while (info.cycles == cycle);
+	return stood;
+}
+
+static bool kill_one(struct world *w)
+{
+	bool stood = false;
+	int status;
+	pid_t pid;
+
+	set(&w->collected, false);
+	pid = fork();
+	if (!pid) {
+		while (!is_set(&w->collected))
+			;
+		run_until_killed(w);
+		_exit(1);
+	}
+	if (check(!ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL))) {
+		__atomic_store_n(&w->word[0], 0, __ATOMIC_RELAXED);
+		set(&w->collected, true);
+		while (__atomic_load_n(&w->word[0], __ATOMIC_RELAXED) < 100)
+			;
+		stood = kill_in_cycle(w, pid);
+		ptrace(PTRACE_CONT, pid, NULL, NULL);
+	}
+	check_eq(waitpid(pid, &status, __WALL), pid);
+	check(WIFSIGNALED(status));
+	return stood;
+}
+
+static void run_killer(void *arg)
+{
+	unsigned int tries = 20 * tap_count(KILLED, 100), nr = 0;
+	struct world *w = arg;
+	struct heap own = w->heap;
+
+	heap_unmap(&own);
+	while (nr < tap_count(KILLED, 100) && tries-- && !tap_failed())
+		nr += kill_one(w);
+	check(nr);
+	tap_diag("%u were killed while they stood", nr);
+}
+
+/* It does not come back to its registers, however long it takes to end. */
+static void killed_standing(void)
+{
+	struct world *w = world_new(0);
+	struct karena_gc_info info;
+
+	if (!w)
+		return;
+	gc_check(w->heap.fd);
+	tap_join(tap_fork(run_killer, w));
+	gc_info(w->heap.fd, &info);
+	check_eq(info.lost, 0);
+	world_delete(w);
+}
+
 /* --- slots that are nobody's --- */
 
 #define SLOTS		64u
@@ -379,6 +499,7 @@ static const struct tap_case cases[] = {
 	{ "objects that are born before the snapshot", born_before },
 	{ "objects that are freed while it marks", dropped_while_marking },
 	{ "objects on their way to a program", in_flight },
+	{ "threads that are killed while they stand", killed_standing },
 	{ "words that lead to slots of nobody", stale_slots },
 };
 
