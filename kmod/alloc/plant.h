@@ -54,6 +54,7 @@ enum karena_plant {
 	KARENA_PLANT_TAKES_UNCOUNTED,	/* no magazine asks for a sample */
 	KARENA_PLANT_NO_LEFT_STACK,	/* stacks that no thread is on */
 	KARENA_PLANT_ROOTS_EARLY,	/* of a dump, before its heap is frozen */
+	KARENA_PLANT_MAPPED_UNSEEN,	/* what is mapped again after it was unmapped */
 };
 
 /* And what a heap has while it is checked: so much, and of enum karena_damage. */

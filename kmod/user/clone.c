@@ -198,12 +198,6 @@ static void begin_changes(struct karena_uheap *uh)
 	up_write(&uh->calls);
 }
 
-/* The next one who comes to an object comes by way of a fault; under UML: soon. */
-void karena_unmap_objects(struct karena_uheap *uh)
-{
-	unmap_mapping_range(uh->inode->i_mapping, 0, uh->npages << KARENA_PAGE_SHIFT, 1);
-}
-
 /* From here on nobody comes to what is in the heap. */
 void karena_freeze(struct karena_uheap *uh)
 {

@@ -112,6 +112,8 @@ int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setu
 	if (!err && !(setup->flags & KARENA_SETUP_BARRIER))
 		err = karena_pages_init(uh);
 	if (!err)
+		err = karena_mapped_init(uh);
+	if (!err)
 		err = karena_stop_init(uh);
 	if (!err)
 		err = karena_gc_init(&uh->heap);
@@ -124,6 +126,7 @@ int karena_collect_init(struct karena_uheap *uh, const struct karena_setup *setu
 void karena_collect_exit(struct karena_uheap *uh)
 {
 	karena_stop_exit(uh);
+	karena_mapped_exit(uh);
 	karena_pages_exit(uh);
 }
 

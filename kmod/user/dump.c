@@ -13,8 +13,8 @@
  *	fill the clone
  *	thaw
  *
- * What is unmapped before need not be while all stand, but for what is in use just then.
- * While all stand nobody changes references, in the heap or outside; what they do once
+ * What is unmapped before need not be while all stand, but for what is in use just then
+ * (mapped.c).  While all stand nobody changes references, in the heap or outside; what they do once
  * released waits for the thaw as soon as it touches the heap.
  */
 #include <linux/capability.h>
@@ -302,7 +302,7 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	};
 	int err;
 
-	karena_unmap_objects(uh);
+	karena_unmap_most(uh);
 	init_completion(&taking.standing);
 	init_completion(&taking.frozen);
 	INIT_WORK_ONSTACK(&taking.work, take);
@@ -313,6 +313,8 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	complete(&taking.frozen);
 	flush_work(&taking.work);
 	destroy_work_on_stack(&taking.work);
+	if (karena_is_planted(KARENA_PLANT_MAPPED_UNSEEN))
+		usleep_range(10000, 11000);
 	if (!err) {
 		note_kernel(&taking);
 		err = roots->lost ? -ENOMEM : 0;

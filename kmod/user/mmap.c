@@ -23,6 +23,7 @@ static vm_fault_t find_page(struct karena_uheap *uh, struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	lock_page(page);
 	if (likely(karena_window_has(uh, vmf->pgoff, page) && !PageHWPoison(page))) {
+		karena_mapped_set(uh, vmf->pgoff);
 		vmf->page = page;
 		return VM_FAULT_LOCKED;
 	}

@@ -34,7 +34,7 @@
  * writable entries.  Therefore a new span's are written.
  *
  * The bits are in the words that tell a page's memory (karena_pagemap_memory()).  For
- * each PART_PAGES of these with one there is a bit in uh->written, which has a word for
+ * each KARENA_PART_PAGES of these with one there is a bit in uh->written, which has a word for
  * a leaf, and for each such word a bit in uh->written_leaves: a walk over what is
  * written, which the stop needs too, hardly depends on the size of the heap.  Each bit
  * is cleared before what it stands for is looked at, and set after that.
@@ -55,8 +55,6 @@
 #define RESCHED_PAGES	4096u
 #define BATCH		512u		/* pages that are protected together */
 
-#define PART_PAGES	(KARENA_LEAF_PAGES / BITS_PER_LONG)
-
 static_assert(KARENA_SUBPAGES <= BITS_PER_LONG && KARENA_SUBPAGES <= KARENA_PAGE_SIZE);
 #define WRITTEN		GENMASK(KARENA_SUBPAGES - 1, 0)
 
@@ -71,7 +69,7 @@ static void set_written(struct karena_uheap *uh, unsigned long page, unsigned lo
 	atomic_long_or(bits, (atomic_long_t *)karena_pagemap_memory(uh->heap.map, page));
 	/* Pairs with the one in walk_part(): it sees the bits, or this one is set after. */
 	smp_mb__after_atomic();
-	set_bit(page / PART_PAGES, uh->written);
+	set_bit(page / KARENA_PART_PAGES, uh->written);
 	/* And this with the one in walk_leaf(). */
 	smp_mb__after_atomic();
 	set_bit(page >> KARENA_LEAF_SHIFT, uh->written_leaves);
@@ -397,7 +395,7 @@ static bool walk_part(struct karena_uheap *uh, unsigned long part, written_fn *f
 	clear_bit(part, uh->written);
 	/* Pairs with the one in set_written(). */
 	smp_mb__after_atomic();
-	for (i = part * PART_PAGES; i < (part + 1) * PART_PAGES; i++) {
+	for (i = part * KARENA_PART_PAGES; i < (part + 1) * KARENA_PART_PAGES; i++) {
 		walk_page(uh, i, fn, arg);
 		left |= READ_ONCE(*karena_pagemap_memory(uh->heap.map, i)) & WRITTEN;
 	}

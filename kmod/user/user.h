@@ -4,6 +4,7 @@
  * those that are collected, from the bottom up:
  *
  *	pages     which pages may change unseen, and what they refer to
+ *	mapped    which parts programs may have mapped
  *	process   who has the window mapped, and where they keep references
  *	scan      references in the memory and registers of a process
  *	stop      all threads of all processes stand still
@@ -35,6 +36,9 @@
 #define KARENA_MIN_WINDOW	BIT_ULL(20)
 #define KARENA_MAX_WINDOW	BIT_ULL(40)
 #define KARENA_DEFAULT_WINDOW	BIT_ULL(34)
+
+/* Pages of the heap that have a bit of what is written, and of what is mapped. */
+#define KARENA_PART_PAGES	(KARENA_LEAF_PAGES / BITS_PER_LONG)
 
 /* Bytes that stay unmapped between the control region and the window. */
 #define KARENA_WINDOW_GUARD	SZ_64K
@@ -137,6 +141,7 @@ struct karena_uheap {
 	unsigned long *written;		/* which pages are: pages.c; or NULL */
 	unsigned long *written_leaves;
 	struct karena_batch *batch;	/* of who runs a cycle: pages.c */
+	unsigned long *mapped;		/* what may be: mapped.c */
 	bool armed;			/* what is written first is shaded: pages.c */
 	bool held;			/* who would write first waits, */
 	wait_queue_head_t held_wait;	/* here: pages.c */
@@ -272,7 +277,6 @@ void karena_stale_drop(struct karena_uheap *uh);
 /* clone.c */
 int karena_calls_enter(struct karena_uheap *uh);
 void karena_calls_exit(struct karena_uheap *uh);
-void karena_unmap_objects(struct karena_uheap *uh);
 void karena_freeze(struct karena_uheap *uh);
 void karena_thaw(struct karena_uheap *uh);
 struct karena_uheap *karena_clone_make(struct karena_uheap *uh, bool dump);
@@ -304,6 +308,13 @@ bool karena_pages_visit(struct karena_uheap *uh, karena_visit_t *fn, void *arg,
 			unsigned int most);
 void karena_object_visit(struct karena_uheap *uh, unsigned long addr, karena_visit_t *visit,
 			 void *arg);
+
+/* mapped.c */
+int karena_mapped_init(struct karena_uheap *uh);
+void karena_mapped_exit(struct karena_uheap *uh);
+void karena_mapped_set(struct karena_uheap *uh, pgoff_t pgoff);
+void karena_unmap_most(struct karena_uheap *uh);
+void karena_unmap_objects(struct karena_uheap *uh);
 
 /* process.c */
 struct karena_process *karena_process_open(struct karena_uheap *uh, struct mm_struct *mm);

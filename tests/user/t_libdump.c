@@ -657,6 +657,8 @@ static void live_heap(void)
 	struct karena *heap = open_heap();
 	struct karena_type type;
 	struct pair *list = NULL, *pair;
+	struct karena_gc_info gc = { .size = sizeof(gc) };
+	__u64 stops;
 	__u32 id;
 	int i;
 
@@ -675,7 +677,12 @@ static void live_heap(void)
 	check_eq(run("karenactl retained --json %u", id), 0);
 	says("\"struct pair\"");
 	check(json("retained") >= 100 * (long long)sizeof(*pair));
+	check_eq(karena_gc_stats(heap, &gc), 0);
+	stops = gc.stops;
 	check_eq(run("karenactl dump -o %s %u", path, id), 0);
+	check_eq(karena_gc_stats(heap, &gc), 0);
+	/* Programs stand still for it, and it counts as for a cycle. */
+	check_eq(gc.stops, stops + 1);
 	check_eq(run("karenactl diff --json %s %u", path, id), 0);
 	check_eq(json("objects_before"), json("objects_after"));
 	for (i = 0; i < 1000; i++) {
