@@ -40,6 +40,7 @@ struct search {
 
 #define REPORTED_PATH	16u
 #define REPORTED_LOST	4u
+#define PAST_END	256u		/* bytes: the largest element of such a loop */
 
 static unsigned long span_key(struct karena_span *span)
 {
@@ -214,13 +215,34 @@ static void visit_program(void *arg, unsigned long word)
 	visit_root(arg, word);
 }
 
-/* A word of a thread: if it is nothing else it may be where the object before it ends. */
+/* Where the object begins that a word leads to; 0 if to none. */
+static unsigned long object_start(struct search *s, unsigned long word)
+{
+	struct karena_span *span;
+	unsigned long start;
+	u32 index;
+
+	rcu_read_lock();
+	span = karena_find_object(s->gc->heap, word, &index);
+	start = span ? span->base + (unsigned long)index * span->size : 0;
+	rcu_read_unlock();
+	return start;
+}
+
+/*
+ * A word of a thread: if it is nothing else it may be past the end of the object before,
+ * where a loop over its elements, or over a field of them, has ended.
+ */
 static void visit_thread(void *arg, unsigned long word)
 {
 	struct search *s = arg;
+	unsigned long start;
 
 	scan_greys(s);
-	if (is_marked(s, word) || !is_marked(s, word - 1))
+	start = object_start(s, word);
+	if (!start)
+		return;
+	if (is_marked(s, word) || word - start >= PAST_END || !is_marked(s, start - 1))
 		visit_root(s, word);
 }
 

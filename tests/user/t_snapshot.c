@@ -457,16 +457,37 @@ static void refer_to_stale(struct world *w, __u64 *range)
 		put(as_addr(&range[i]), ~w->word[i]);
 }
 
+/* A cycle, in which all has been searched once when this is back. */
+static __u64 begin_cycle(struct world *w)
+{
+	struct karena_collect req = { .size = sizeof(req) };
+	struct karena_gc_info info;
+
+	gc_info(w->heap.fd, &info);
+	check_ret(kioctl(w->heap.fd, KARENA_IOC_COLLECT, &req), 0);
+	while (world_stops(w) == info.stops)
+		;
+	return info.cycles;
+}
+
+static void end_cycle(struct world *w, __u64 cycle)
+{
+	struct karena_gc_info info;
+
+	do
+		gc_info(w->heap.fd, &info);
+	while (info.cycles == cycle);
+	check_eq(info.lost, 0);
+}
+
 /*
  * While it marks, what comes into the kernel's magazines gets a mark, and is cleared when it
  * leaves them: what a slot refers to in between is no loss.
  */
 static void stale_slots(void)
 {
-	struct karena_collect req = { .size = sizeof(req) };
 	unsigned int i, n = tap_count(10, 200);
 	struct world *w = world_new(0);
-	struct karena_gc_info info;
 	__u64 *range, cycle;
 
 	if (!w)
@@ -477,20 +498,55 @@ static void stale_slots(void)
 	put(as_addr(w->root), world_chain(w, 0));
 	for (i = 0; i < n && !tap_failed(); i++) {
 		make_stale(w);
-		gc_info(w->heap.fd, &info);
-		cycle = info.cycles;
-		w->stops = info.stops;
-		check_ret(kioctl(w->heap.fd, KARENA_IOC_COLLECT, &req), 0);
-		while (world_stops(w) == w->stops)
-			;
+		cycle = begin_cycle(w);
 		check(heap_new(w->heap.fd, SLOT_SIZE, 0));
 		refer_to_stale(w, range);
-		do
-			gc_info(w->heap.fd, &info);
-		while (info.cycles == cycle);
+		end_cycle(w, cycle);
 		memset(range, 0, SLOTS * sizeof(*range));
 	}
-	check_eq(info.lost, 0);
+	world_delete(w);
+}
+
+/* Two objects side by side: the first stays alive, the other one is hidden garbage. */
+static __attribute__((noinline)) bool make_neighbours(struct world *w)
+{
+	unsigned int i, j;
+	__u64 first = 0;
+
+	check_ret(heap_alloc(w->heap.fd, SLOT_SIZE, 0, SLOTS, w->word), 0);
+	for (i = 0; i < SLOTS && !first; i++)
+		for (j = 0; j < SLOTS; j++)
+			if (w->word[j] == w->word[i] + SLOT_SIZE)
+				first = w->word[i];
+	put(as_addr(&w->root[1]), first);
+	w->word[SLOTS] = ~(first + SLOT_SIZE);
+	memset(w->word, 0, SLOTS * sizeof(*w->word));
+	return check(first);
+}
+
+/*
+ * A loop over elements may end with a pointer past the end, to a field of one that is not
+ * there: the object behind is not the one that it is about.
+ */
+static void past_ends(void)
+{
+	unsigned int i, n = tap_count(10, 200);
+	struct world *w = world_new(0);
+	volatile __u64 past;
+	__u64 cycle;
+
+	if (!w)
+		return;
+	gc_check(w->heap.fd);
+	put(as_addr(w->root), world_chain(w, 0));
+	for (i = 0; i < n && !tap_failed() && make_neighbours(w); i++) {
+		past = 0;
+		cycle = begin_cycle(w);
+		past = ~w->word[SLOTS] + (i % 2 ? 0 : 96);
+		end_cycle(w, cycle);
+	}
+	past = 0;
+	(void)past;
 	world_delete(w);
 }
 
@@ -501,6 +557,7 @@ static const struct tap_case cases[] = {
 	{ "objects on their way to a program", in_flight },
 	{ "threads that are killed while they stand", killed_standing },
 	{ "words that lead to slots of nobody", stale_slots },
+	{ "words that lead past the end of an object", past_ends },
 };
 
 int main(void)
