@@ -10,7 +10,8 @@
  *
  *  1. calls that change it are over, or wait		uh->calls
  *  2. no cycle runs				gc->cycle_lock
- *  3. whoever comes to a page waits in the fault	uh->freeze, and all is unmapped
+ *  3. whoever comes to a page waits in the fault	uh->freeze, and all is unmapped:
+ *     of a collected heap most of it before, so that nobody waits for long (mapped.c)
  *
  * The moment is the end of 3.: a thread goes on until it touches the heap, and what it
  * wrote before is in the clone, whatever page it is on.  Calls in 1. may have faults of
@@ -272,6 +273,7 @@ static int stop_collector(struct karena_uheap *uh)
 
 static int freeze(struct karena_uheap *clone, struct karena_uheap *uh)
 {
+	karena_unmap_most(uh);
 	if (clone->roots)
 		return karena_freeze_with_roots(uh, clone->roots);
 	karena_freeze(uh);

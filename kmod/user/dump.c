@@ -5,7 +5,7 @@
  *
  *	who calls			worker
  *	calls are over, no cycle runs
- *	unmap the heap
+ *	unmap most of the heap
  *	queue the work			stop all threads (stop.c)
  *	  wait				  note what they refer to
  *	freeze the heap			    all stand still: wait
@@ -302,7 +302,6 @@ int karena_freeze_with_roots(struct karena_uheap *uh, struct karena_roots *roots
 	};
 	int err;
 
-	karena_unmap_most(uh);
 	init_completion(&taking.standing);
 	init_completion(&taking.frozen);
 	INIT_WORK_ONSTACK(&taking.work, take);

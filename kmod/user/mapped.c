@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which parts of a collected heap programs may have mapped, so that all of it can be
- * unmapped in no time once most of it has been: while all threads stand, for a dump.
- * Tables of entries stay when what is in them is unmapped, and to look through those of
- * a large heap takes milliseconds.
+ * unmapped in no time once most of it has been: while all threads stand, for a dump, or
+ * wait for a clone.  Tables of entries stay when what is in them is unmapped, and to look
+ * through those of a large heap takes milliseconds.
  *
  * There is a bit for each KARENA_PART_PAGES pages, in a word for each leaf.
  *
@@ -91,12 +91,12 @@ static unsigned long unmap_all(struct karena_uheap *uh)
 	return nr;
 }
 
-/* Most of it, while programs run: before karena_unmap_objects().  Sleeps. */
+/* Most of it, if that is known, while programs run: before karena_unmap_objects().  Sleeps. */
 void karena_unmap_most(struct karena_uheap *uh)
 {
 	unsigned int round;
 
-	for (round = 0; round < MAX_ROUNDS && unmap_all(uh) > FEW; round++)
+	for (round = 0; uh->mapped && round < MAX_ROUNDS && unmap_all(uh) > FEW; round++)
 		;
 }
 
