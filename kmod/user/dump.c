@@ -14,8 +14,8 @@
  *	thaw
  *
  * What is unmapped before need not be while all stand, but for what is in use just then
- * (mapped.c).  While all stand nobody changes references, in the heap or outside; what they do once
- * released waits for the thaw as soon as it touches the heap.
+ * (mapped.c).  While all stand nobody changes references, in the heap or outside; what they
+ * do once released waits for the thaw as soon as it touches the heap.
  */
 #include <linux/capability.h>
 #include <linux/completion.h>

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kill.h"
 #include "tap.h"
 #include "world.h"
 
@@ -315,6 +316,12 @@ static void in_flight(void)
 #define LONG_RANGE	(8 * MIB)	/* what it takes a while to search */
 #define KILLED		5u		/* while they stood */
 
+/* It counts here as long as it runs. */
+static __u32 *counter_of(struct world *w)
+{
+	return (__u32 *)w->word;
+}
+
 /* What it has is in registers and on its stack only, which are searched after the range. */
 static void run_until_killed(struct world *w)
 {
@@ -330,18 +337,18 @@ static void run_until_killed(struct world *w)
 	addr = heap_new(own.fd, 64, 0);
 	for (;;) {
 		__asm__ volatile("" : "+r"(addr));
-		__atomic_add_fetch(&w->word[0], 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(counter_of(w), 1, __ATOMIC_RELAXED);
 	}
 }
 
 /* Whether it has done nothing for a while. */
 static bool stands(struct world *w)
 {
-	__u64 count = __atomic_load_n(&w->word[0], __ATOMIC_RELAXED);
+	__u32 count = __atomic_load_n(counter_of(w), __ATOMIC_RELAXED);
 	unsigned int i;
 
 	for (i = 0; i < 20000; i++)
-		if (__atomic_load_n(&w->word[0], __ATOMIC_RELAXED) != count)
+		if (__atomic_load_n(counter_of(w), __ATOMIC_RELAXED) != count)
 			return false;
 	return true;
 }
@@ -373,28 +380,21 @@ static bool kill_in_cycle(struct world *w, pid_t pid)
 
 static bool kill_one(struct world *w)
 {
-	bool stood = false;
-	int status;
+	bool stood;
 	pid_t pid;
 
-	set(&w->collected, false);
+	__atomic_store_n(counter_of(w), 0, __ATOMIC_RELAXED);
 	pid = fork();
 	if (!pid) {
-		while (!is_set(&w->collected))
-			;
 		run_until_killed(w);
 		_exit(1);
 	}
-	if (check(!ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL))) {
-		__atomic_store_n(&w->word[0], 0, __ATOMIC_RELAXED);
-		set(&w->collected, true);
-		while (__atomic_load_n(&w->word[0], __ATOMIC_RELAXED) < 100)
-			;
-		stood = kill_in_cycle(w, pid);
-		ptrace(PTRACE_CONT, pid, NULL, NULL);
-	}
-	check_eq(waitpid(pid, &status, __WALL), pid);
-	check(WIFSIGNALED(status));
+	if (!wait_for_steps_from(counter_of(w), 0, pid, 100) ||
+	    !check(!ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL)))
+		return false;
+	stood = kill_in_cycle(w, pid);
+	ptrace(PTRACE_CONT, pid, NULL, NULL);
+	reap_killed(pid);
 	return stood;
 }
 
