@@ -294,12 +294,14 @@ static void forget_greys(struct karena_gc *gc)
 	struct karena_hand hand = {};
 
 	karena_hand_init(&hand);
-	karena_queue_trade(&gc->queue, &hand, UINT_MAX);
-	list_for_each_entry(first, &hand.taken, batch)
-		llist_for_each_entry(span, &first->grey, grey)
-			clear_bit(KARENA_INFO_QUEUED, span->info);
-	INIT_LIST_HEAD(&hand.taken);
-	karena_queue_trade(&gc->queue, &hand, 0);
+	while (karena_queue_trade(&gc->queue, &hand, UINT_MAX)) {
+		while (hand.words)
+			karena_shade_taken(gc, &hand);
+		list_for_each_entry(first, &hand.taken, batch)
+			llist_for_each_entry(span, &first->grey, grey)
+				clear_bit(KARENA_INFO_QUEUED, span->info);
+		INIT_LIST_HEAD(&hand.taken);
+	}
 }
 
 static void protect(struct karena_gc *gc)

@@ -6,6 +6,7 @@
  *	queue     grey objects, which markers share
  *	stack     those in the hands of one
  *	mark      following references, a slice at a time
+ *	shade     what lives whether references to it are found or not
  *	barrier   references that mutators overwrite and store
  *	roots     registered words, pins
  *	section   mutator sections
@@ -25,9 +26,18 @@
 
 #include "kmod/alloc/internal.h"
 
+/* Words that are to be shaded by whoever marks: shade.c. */
+struct karena_words {
+	struct llist_node node;
+	unsigned int nr;
+	unsigned long word[];
+};
+
 /* Grey objects that are in no marker's hands: queue.c. */
 struct karena_queue {
 	struct llist_head shaded;	/* spans of those that barriers have found */
+	struct llist_head words;	/* what others may lead to */
+	atomic_t words_left;		/* blocks of them that may be made */
 	atomic_t chunks_left;		/* that may be made */
 	atomic_t nr_chunks;		/* that there are */
 	atomic_t most_chunks;		/* that there have been */
@@ -43,6 +53,7 @@ struct karena_queue {
 struct karena_hand {
 	struct karena_chunk *top;	/* of the stack, or NULL */
 	struct karena_chunk *spare;	/* an empty one, or NULL */
+	struct llist_node *words;	/* to be shaded */
 	struct list_head chunks;	/* the rest of the stack, full ones */
 	struct list_head taken;		/* batches to be scanned */
 	struct list_head found;		/* full batches of spans that it has found grey */
@@ -216,6 +227,7 @@ void karena_queue_init(struct karena_queue *queue);
 void karena_queue_begin(struct karena_queue *queue, u64 bytes);
 void karena_hand_init(struct karena_hand *hand);
 void karena_queue_shade(struct karena_queue *queue, struct karena_span *span);
+void karena_queue_words(struct karena_queue *queue, struct karena_words *words);
 void karena_hand_add(struct karena_hand *hand, struct karena_span *span);
 bool karena_queue_trade(struct karena_queue *queue, struct karena_hand *hand, unsigned int most);
 void karena_queue_share(struct karena_queue *queue, struct karena_hand *hand);
@@ -230,9 +242,14 @@ size_t karena_markers_bytes(void);
 int karena_markers_init(struct karena_gc *gc);
 void karena_markers_exit(struct karena_gc *gc);
 bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work *work);
+void karena_queue_born(struct karena_gc *gc);
+
+/* shade.c */
 struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long word, u32 *index);
 void karena_shade(struct karena_gc *gc, unsigned long word);
-void karena_queue_born(struct karena_gc *gc);
+void karena_shade_later(struct karena_gc *gc, const unsigned long *words, unsigned int nr);
+unsigned int karena_shade_taken(struct karena_gc *gc, struct karena_hand *hand);
+void karena_shade_init(struct karena_gc *gc);
 
 /* roots.c */
 void karena_roots_init(struct karena_gc *gc);

@@ -32,6 +32,7 @@
 #include <linux/slab.h>
 #include <linux/ktime.h>
 
+#include "mark.h"
 #include "stack.h"
 
 #define OBJECTS		16u		/* taken from the stack at a time */
@@ -45,12 +46,6 @@
 #define PIECE		SZ_4K		/* of a large object, scanned at a stretch */
 #define MARGIN		4u		/* of a slice, for the time between looks: an eighth */
 #define MAX_WORDS	BITS_TO_LONGS(KARENA_PAGE_SIZE / 8)	/* of a span's marks */
-
-/* A word that may be a reference, and the entry of its page. */
-struct ref {
-	unsigned long word;
-	struct karena_page *page;
-};
 
 /* What following a reference needs, in registers. */
 struct cursor {
@@ -119,11 +114,6 @@ struct karena_marker {
 	struct karena_mark_work work;
 };
 
-static __always_inline size_t object_size(const struct karena_span *span)
-{
-	return span->size ? span->size : span->large_size;
-}
-
 static __always_inline void count_objects(struct karena_marker *m, unsigned int n, size_t size)
 {
 	m->work.objects += n;
@@ -150,33 +140,11 @@ static __always_inline const struct karena_shape *item_shape(struct karena_marke
 
 /* --- marks --- */
 
-/*
- * An object of a span is grey: whether it is the caller's to queue.  The full
- * barrier of setting the mark is between that and the look at the flag, and pairs
- * with the one in release_span().
- */
-static __always_inline bool own_span(unsigned long *info)
-{
-	return !test_bit(KARENA_INFO_QUEUED, info) &&
-	       !test_and_set_bit(KARENA_INFO_QUEUED, info);
-}
-
 /* An object is grey, and not on the stack. */
 static void queue_span(struct karena_marker *m, struct karena_span *span)
 {
 	if (own_span(span->info))
 		karena_hand_add(&m->hand, span);
-}
-
-/* Marks an object; false if it was. */
-static bool mark_object(struct karena_span *span, u32 index)
-{
-	if (test_bit(index, span->mark) || test_and_set_bit(index, span->mark))
-		return false;
-	/* Large ones are scanned in pieces, from the first on. */
-	if (!span->size)
-		span->scan_at = 0;
-	return true;
 }
 
 /* Whether an object that has been marked is on the stack; else its span is to be queued. */
@@ -240,27 +208,24 @@ static noinline void mark_all_far(struct karena_marker *m)
 static __always_inline bool is_white(struct karena_marker *m, const struct ref *ref,
 				     struct white *white)
 {
-	struct karena_page *page = ref->page;
-	unsigned long info, nr, offset;
-	u32 index, class;
-
 	/*
 	 * Pairs with smp_store_release() in karena_pagemap_set(): a mark is set in
 	 * dependence of it, and the span looked at behind the full barrier of that.
 	 */
-	info = READ_ONCE(page->info);
-	if (unlikely((info & (KARENA_INFO_TAG | BIT(KARENA_INFO_FAR))) != m->tag)) {
+	unsigned long offset, info = READ_ONCE(ref->page->info);
+	struct karena_page *page;
+	u32 index;
+
+	if (unlikely(!is_near(info, m->tag))) {
 		if ((info & KARENA_INFO_TAG) == m->tag)
 			put_far(m, ref);
 		return false;
 	}
-	nr = FIELD_GET(KARENA_INFO_PAGE, info);
-	class = FIELD_GET(KARENA_INFO_CLASS, info);
-	offset = (nr << KARENA_PAGE_SHIFT) + (ref->word & (KARENA_PAGE_SIZE - 1));
-	index = offset * karena_class_magic[class] >> 32;
-	if (unlikely(index >= karena_class_objects[class]))
+	offset = span_offset(ref->word, info);
+	index = near_index(offset, info);
+	if (unlikely(index >= near_objects(info)))
 		return false;
-	page -= nr;
+	page = first_page(ref->page, info);
 	*white = (struct white){ page, info, ref->word - offset, index };
 	return !test_bit(index, page->mark);
 }
@@ -792,6 +757,10 @@ static bool scan_taken(struct karena_marker *m)
 	while (!m->over) {
 		if (m->work.scanned >= m->check)
 			check(m);
+		if (m->hand.words) {
+			m->work.scanned += karena_shade_taken(m->gc, &m->hand) * sizeof(long);
+			continue;
+		}
 		if (has_objects(m)) {
 			scan_objects(m);
 			continue;
@@ -853,40 +822,6 @@ bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work
 	*work = m->work;
 	mutex_unlock(&m->lock);
 	return some;
-}
-
-/* The object that a word points into, and its index; NULL if none.  Under RCU. */
-struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long word, u32 *index)
-{
-	struct karena_span *span = karena_span_at(heap, word);
-
-	if (!span)
-		span = is_vmalloc_addr((void *)word) ? karena_large_at(heap, word) : NULL;
-	if (!span || span->heap != heap || !span->mark)
-		return NULL;
-	*index = karena_span_index(span, word - span->base);
-	return *index < span->nelems ? span : NULL;
-}
-
-/*
- * Makes sure that what a word refers to lives through this cycle, while it marks.
- * Any context.
- */
-void karena_shade(struct karena_gc *gc, unsigned long word)
-{
-	struct karena_span *span;
-	u32 index;
-
-	if (!word)
-		return;
-	rcu_read_lock();
-	span = karena_find_object(gc->heap, word, &index);
-	if (span && mark_object(span, index)) {
-		atomic64_add(object_size(span), &gc->shaded_bytes);
-		if (!test_bit(KARENA_INFO_NOSCAN, span->info) && own_span(span->info))
-			karena_queue_shade(&gc->queue, span);
-	}
-	rcu_read_unlock();
 }
 
 /*

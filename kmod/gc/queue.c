@@ -13,7 +13,8 @@
  *
  * Markers give and take chunks and batches of spans, so that the lock is taken
  * seldom and nobody walks a list of cold spans under it.  What barriers shade, in
- * any context, comes in through a list without a lock.
+ * any context, comes in through lists without a lock: spans of what they have marked,
+ * and words whose objects are left for markers to look up.
  *
  * No work can be missed: a marker is active from before it takes anything until
  * after it has given all that it found, both under the lock.  Nobody active and
@@ -28,6 +29,7 @@
 void karena_queue_init(struct karena_queue *queue)
 {
 	init_llist_head(&queue->shaded);
+	init_llist_head(&queue->words);
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->chunks);
 	INIT_LIST_HEAD(&queue->batches);
@@ -42,6 +44,7 @@ void karena_queue_begin(struct karena_queue *queue, u64 bytes)
 
 void karena_hand_init(struct karena_hand *hand)
 {
+	hand->words = NULL;
 	INIT_LIST_HEAD(&hand->chunks);
 	INIT_LIST_HEAD(&hand->taken);
 	INIT_LIST_HEAD(&hand->found);
@@ -61,6 +64,13 @@ void karena_queue_shade(struct karena_queue *queue, struct karena_span *span)
 		wake(queue);
 }
 
+/* Any context. */
+void karena_queue_words(struct karena_queue *queue, struct karena_words *words)
+{
+	if (llist_add(&words->node, &queue->words))
+		wake(queue);
+}
+
 /* Puts a span whose flag a marker has set into its hand. */
 void karena_hand_add(struct karena_hand *hand, struct karena_span *span)
 {
@@ -76,6 +86,16 @@ void karena_hand_add(struct karena_hand *hand, struct karena_span *span)
 	hand->nr_made = 0;
 }
 
+/* What of them it has not looked at. */
+static void give_words(struct karena_queue *queue, struct karena_hand *hand)
+{
+	struct llist_node *node, *next;
+
+	llist_for_each_safe(node, next, hand->words)
+		llist_add(node, &queue->words);
+	hand->words = NULL;
+}
+
 /* All that a marker has.  What it had taken and not scanned goes in front. */
 static void give_all(struct karena_queue *queue, struct karena_hand *hand)
 {
@@ -89,6 +109,7 @@ static void give_all(struct karena_queue *queue, struct karena_hand *hand)
 	if (hand->nr_made)
 		list_add_tail(&hand->first->batch, &queue->batches);
 	hand->nr_made = 0;
+	give_words(queue, hand);
 }
 
 static void take_shaded(struct karena_queue *queue)
@@ -100,11 +121,15 @@ static void take_shaded(struct karena_queue *queue)
 			      &queue->batches);
 }
 
-/* A chunk of objects, or batches of spans; whether there were any. */
+/* Words, a chunk of objects, or batches of spans; whether there were any. */
 static bool take(struct karena_queue *queue, struct karena_hand *hand, unsigned int most)
 {
 	unsigned int n;
 
+	if (most && !llist_empty(&queue->words)) {
+		hand->words = llist_del_all(&queue->words);
+		return hand->words;
+	}
 	if (most && !list_empty(&queue->chunks)) {
 		list_move(queue->chunks.next, &hand->chunks);
 		return true;
@@ -120,7 +145,7 @@ static void set_some(struct karena_queue *queue)
 }
 
 /*
- * Gives all that a marker has, and takes a chunk of objects or up to @most batches
+ * Gives all that a marker has, and takes words, a chunk of objects, or up to @most batches
  * of spans; whether there were any, and the marker is active.
  */
 bool karena_queue_trade(struct karena_queue *queue, struct karena_hand *hand, unsigned int most)
@@ -159,7 +184,8 @@ void karena_queue_share(struct karena_queue *queue, struct karena_hand *hand)
 bool karena_queue_has_some(struct karena_queue *queue)
 {
 	/* A hint; looked at under the lock by whoever takes. */
-	return READ_ONCE(queue->some) || !llist_empty(&queue->shaded);
+	return READ_ONCE(queue->some) || !llist_empty(&queue->shaded) ||
+	       !llist_empty(&queue->words);
 }
 
 /* Nobody has work, and there is none. */
@@ -169,7 +195,8 @@ bool karena_queue_idle(struct karena_queue *queue)
 
 	spin_lock(&queue->lock);
 	idle = !queue->active && list_empty(&queue->chunks) &&
-	       list_empty(&queue->batches) && llist_empty(&queue->shaded);
+	       list_empty(&queue->batches) && llist_empty(&queue->shaded) &&
+	       llist_empty(&queue->words);
 	spin_unlock(&queue->lock);
 	return idle;
 }

@@ -6,8 +6,8 @@
  * A page is written from when its span is made, or its first write is seen, until
  * it is protected; where a page is not written, no process can write to it without
  * a fault.  At the snapshot all that written pages refer to is shaded.  From there
- * on, whoever writes to another page first shades what it refers to
- * (karena_page_write()).  So each reference of the snapshot is still in its place
+ * on, whoever writes to another page first shades what it refers to, or leaves that to
+ * markers (karena_page_write()).  So each reference of the snapshot is still in its place
  * when its object is scanned, or was shaded.
  *
  *	protect (before)		page_mkwrite (any time)
@@ -106,24 +106,32 @@ struct part {
 	void *arg;
 };
 
-static void visit_word(const struct part *part, unsigned long addr)
+/*
+ * What follows is inlined where it is called from, as each page that is written in a
+ * cycle has to pass here before its program goes on.
+ */
+static __always_inline void visit_word(const struct part *part, unsigned long addr)
 {
 	unsigned long word;
 
-	if (addr < part->start || addr >= part->end)
-		return;
 	/* Any value will do, as long as it is one that was there. */
 	word = data_race(READ_ONCE(*(unsigned long *)(part->memory + (addr - part->start))));
 	if (karena_may_refer(part->uh, word))
 		part->visit(part->arg, word);
 }
 
-/* The references of an object, as far as they are in the part. */
-static void visit_object(const struct part *part, const struct karena_layout *layout,
-			 unsigned long addr, size_t size)
+static __always_inline bool is_inside(const struct part *part, unsigned long addr)
 {
-	unsigned long at = addr, end = addr + size;
-	u32 i;
+	return addr >= part->start && addr < part->end;
+}
+
+/* The references of an object, as far as they are in the part. */
+static __always_inline void visit_object(const struct part *part,
+					 const struct karena_layout *layout, unsigned long addr,
+					 size_t size)
+{
+	unsigned long at = addr, end = addr + size, word;
+	const u32 *offset, *last = layout->offset + layout->nr;
 
 	if (layout->kind == KARENA_LAYOUT_CONSERVATIVE) {
 		for (at = max(at, part->start); at < min(end, part->end); at += sizeof(long))
@@ -133,39 +141,44 @@ static void visit_object(const struct part *part, const struct karena_layout *la
 	if (part->start > at)
 		at += rounddown(part->start - at, layout->size);
 	for (; at + layout->size <= end && at < part->end; at += layout->size)
-		for (i = 0; i < layout->nr; i++)
-			visit_word(part, at + layout->offset[i] * sizeof(long));
+		for (offset = layout->offset; offset < last; offset++) {
+			word = at + *offset * sizeof(long);
+			if (is_inside(part, word))
+				visit_word(part, word);
+		}
 }
 
-static bool is_live(const struct karena_span *span, u32 index)
+static __always_inline void visit_small(const struct part *part, const struct karena_span *span)
 {
-	return karena_is_live(READ_ONCE(span->state[index]));
+	u32 index = karena_span_index(span, part->start - span->base);
+	u32 end = min(karena_span_index(span, part->end - 1 - span->base) + 1, span->nelems);
+	unsigned long addr = span->base + (unsigned long)index * span->size;
+	const struct karena_layout *layout = span->layout;
+	const u8 *state = span->state;
+	const u32 size = span->size;
+
+	for (; index < end; index++, addr += size)
+		if (karena_is_live(READ_ONCE(state[index])))
+			visit_object(part, layout, addr, size);
 }
 
 /* The references of all objects in a part that is of one span.  Under RCU. */
-static void visit_part(struct part *part)
+static __always_inline void visit_part(struct part *part)
 {
 	struct karena_heap *heap = &part->uh->heap;
 	struct karena_span *span = karena_span_at(heap, part->start);
-	u32 index, end;
 
 	if (!span || !may_refer(span))
 		return;
 	part->memory = (void *)karena_memory_at(heap->map, heap->base, part->start);
-	if (!span->size) {
-		if (is_live(span, 0))
-			visit_object(part, span->layout, span->base, span->large_size);
-		return;
-	}
-	index = karena_span_index(span, part->start - span->base);
-	end = min(karena_span_index(span, part->end - 1 - span->base) + 1, span->nelems);
-	for (; index < end; index++)
-		if (is_live(span, index))
-			visit_object(part, span->layout,
-				     span->base + (unsigned long)index * span->size, span->size);
+	if (span->size)
+		visit_small(part, span);
+	else if (karena_is_live(READ_ONCE(span->state[0])))
+		visit_object(part, span->layout, span->base, span->large_size);
 }
 
-static void visit_page(struct karena_uheap *uh, pgoff_t pgoff, karena_visit_t *visit, void *arg)
+static __always_inline void visit_page(struct karena_uheap *uh, pgoff_t pgoff,
+				       karena_visit_t *visit, void *arg)
 {
 	struct part part = {
 		.uh = uh, .visit = visit, .arg = arg,
@@ -196,9 +209,35 @@ void karena_object_visit(struct karena_uheap *uh, unsigned long addr, karena_vis
 
 /* --- writes that are seen --- */
 
-static void shade(void *arg, unsigned long word)
+/* Words that are to be shaded: as many as make a block of memory. */
+struct shading {
+	struct karena_gc *gc;
+	unsigned int nr;
+	unsigned long word[30];
+};
+
+static void shade_block(struct shading *shading)
 {
-	karena_shade(arg, word);
+	karena_shade_later(shading->gc, shading->word, shading->nr);
+	shading->nr = 0;
+}
+
+static __always_inline void shade(void *arg, unsigned long word)
+{
+	struct shading *shading = arg;
+
+	shading->word[shading->nr++] = word;
+	if (shading->nr == ARRAY_SIZE(shading->word))
+		shade_block(shading);
+}
+
+/* All that a page refers to.  Under RCU. */
+static void shade_page(struct karena_uheap *uh, pgoff_t pgoff)
+{
+	struct shading shading = { .gc = uh->heap.gc };
+
+	visit_page(uh, pgoff, shade, &shading);
+	shade_block(&shading);
 }
 
 /* Written from here on, unless what it refers to has to be shaded before. */
@@ -239,7 +278,7 @@ void karena_page_write(struct karena_uheap *uh, pgoff_t pgoff)
 	rcu_read_lock();
 	if (READ_ONCE(heap->head.phase) == KARENA_MARK &&
 	    !karena_is_planted(KARENA_PLANT_WRITE_UNSHADED))
-		visit_page(uh, pgoff, shade, heap->gc);
+		shade_page(uh, pgoff);
 	rcu_read_unlock();
 	set_written(uh, page, bit);
 	karena_exit(heap, section);
