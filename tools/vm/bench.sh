@@ -12,7 +12,8 @@
 #           linear mapping of other kernels is
 #   user-gc collected heaps of programs against Boehm's collector and Go's, in the
 #           stock Debian 6.1 and on UML, where user space has native speed but no
-#           two threads of a process run at a time
+#           two threads of a process run at a time; and what the barrier costs steps of a
+#           program, in instructions
 #   malloc  libkarena-malloc against four others, in the stock Debian 6.1; and on this
 #           machine, with a stand-in for the module (tests/bench/malloc/standin.c)
 #   life-cycle  scopes against malloc, pools against Go's and kmem_cache, coroutines
@@ -112,6 +113,17 @@ bench_user_gc() {
 			{ tail -n 5 "$log" >&2; exit 1; }
 		report user-gc "$kernel" user-gc/report.awk "$log"
 	done
+	bench_steps
+}
+
+# What the barrier costs a program, in instructions.
+bench_steps() {
+	local kernel=stock-6.1 log=$KARENA_BUILD/vm/logs/bench-steps-stock-6.1.log
+	say "benchmark user-gc on $kernel, in instructions"
+	KARENA_STEPS=1 "$KARENA_VM/run.sh" --name "bench-steps-$kernel" --memory 2G \
+		--timeout 1800 --instructions "$kernel" -- \
+		"$KARENA_VM/guest.sh" bench user-gc >"$log" || { tail -n 5 "$log" >&2; exit 1; }
+	report user-gc "$kernel in instructions" user-gc/report.awk -v instructions=1 "$log"
 }
 
 malloc_programs() {

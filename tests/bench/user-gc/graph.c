@@ -196,6 +196,13 @@ static void measure_dump(void)
 
 /* --- walk --- */
 
+/* Lengths of time in a part of cycles, and what was done. */
+struct spent {
+	__u64 us;
+	__u64 cpu_us;			/* of the thread: less, if others have its CPU */
+	__u64 steps;
+};
+
 struct walker {
 	struct vertex *at;
 	__u64 state;
@@ -232,7 +239,8 @@ static void walk(struct walker *walker)
 static void collect(void)
 {
 	struct karena_collect args = { .size = sizeof(args) };
-	struct timespec pause = { .tv_nsec = 1000000 };
+	/* Seldom enough for nobody to be held up by it. */
+	struct timespec pause = { .tv_nsec = 10000000 };
 	__u64 cycles = gc_info().cycles;
 
 	if (ioctl(karena_fd(heap), KARENA_IOC_COLLECT, &args))
@@ -277,15 +285,43 @@ static enum part part_of_cycle(void)
 	return info.phase == KARENA_PHASE_SWEEP ? SWEEPING : IDLE;
 }
 
-static __u64 ps_a_step(__u64 us, __u64 steps)
+static __u64 cpu_us(void)
 {
-	return us * 1000000 / (steps + !steps);
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts))
+		need(NULL);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+/* Steps for a quantum. */
+static struct spent walk_on(struct walker *walker, __u64 rate)
+{
+	struct spent spent = { .cpu_us = cpu_us() };
+	__u64 begin = ticks();
+
+	do {
+		walk(walker);
+		spent.steps += 1000;
+		spent.us = (ticks() - begin) / rate;
+	} while (spent.us < QUANTUM);
+	spent.cpu_us = cpu_us() - spent.cpu_us;
+	return spent;
+}
+
+static void print_steps(const char *name, const struct spent *spent)
+{
+	__u64 steps = spent->steps + !spent->steps;
+
+	printf("%s_ps=%llu %s_cpu_ps=%llu %s_us=%llu ", name, spent->us * 1000000 / steps, name,
+	       spent->cpu_us * 1000000 / steps, name, spent->us);
 }
 
 static void measure_walk(unsigned int writes, bool barrier)
 {
 	struct walker walker = { graph.all[0], 987654321, writes, barrier };
-	__u64 rate = ticks_per_us(), begin, us, length[PARTS] = { 0 }, steps[PARTS] = { 0 }, n;
+	struct spent all[PARTS] = { 0 }, spent;
+	__u64 rate = ticks_per_us();
 	enum part before, after;
 	pthread_t thread;
 
@@ -294,25 +330,18 @@ static void measure_walk(unsigned int writes, bool barrier)
 	after = part_of_cycle();
 	while (!is_over()) {
 		before = after;
-		n = 0;
-		begin = ticks();
-		do {
-			walk(&walker);
-			n += 1000;
-			us = (ticks() - begin) / rate;
-		} while (us < QUANTUM);
+		spent = walk_on(&walker, rate);
 		after = part_of_cycle();
-		if (before == after) {
-			length[before] += us;
-			steps[before] += n;
-		}
+		if (before != after)
+			continue;
+		all[before].us += spent.us;
+		all[before].cpu_us += spent.cpu_us;
+		all[before].steps += spent.steps;
 	}
 	pthread_join(thread, NULL);
-	printf("idle_ps=%llu begin_ps=%llu marking_ps=%llu ", ps_a_step(length[IDLE], steps[IDLE]),
-	       ps_a_step(length[BEGIN], steps[BEGIN]),
-	       ps_a_step(length[MARKING], steps[MARKING]));
-	printf("idle_us=%llu begin_us=%llu marking_us=%llu ", length[IDLE], length[BEGIN],
-	       length[MARKING]);
+	print_steps("idle", &all[IDLE]);
+	print_steps("begin", &all[BEGIN]);
+	print_steps("marking", &all[MARKING]);
 }
 
 /* --- pages --- */

@@ -9,7 +9,9 @@
 # Figures are medians of all runs, with the distance from the least to the most as a
 # share of that beside those that are compared.  ratio is how many times karena is
 # better than the peer, target what has been promised.  Exit status 1 if something
-# stays below its target or a program failed, 2 if there is nothing to report.
+# stays below its target or a program failed, 2 if there is nothing to report.  Where -v
+# instructions=1 says that time is that of instructions, steps are measured by the CPU time
+# of their thread, as all CPUs are one there.
 
 # The promises: CPU time against other collectors; the longest of 1,000 pauses, in us;
 # pauses of 64 MiB to those of 1 GiB; steps while it marks to those while it does not.
@@ -126,6 +128,8 @@ function against(name, other,    mine, theirs, ratio, target)
 
 function programs(name,    i, run)
 {
+	if (!runs[name " karena"])
+		return
 	printf "%-12s %-7s %10s %7s %10s %10s %9s %7s %9s\n", name, "", "CPU ms", "spread",
 	       "kernel ms", "clock ms", "peak MiB", "cycles", "stop us"
 	for (i = 1; i <= peers; i++) {
@@ -194,26 +198,27 @@ function compare(what, unit, mine, theirs, other, target, run,    ratio)
 	to_json(what, unit, mine, theirs, other, ratio, target, run, "")
 }
 
-function walk(name, barrier, words, target,    run, i, ratio)
+function walk(name, barrier, words, target,    run, i, ratio, ps)
 {
 	run = name " " barrier
+	ps = instructions ? "_cpu_ps" : "_ps"
 	if (!runs[run])
 		return
 	# Where the graph is in memory makes more of a difference: each run by itself.
 	for (i = 1; i <= runs[run]; i++)
-		if (value[run, "marking_ps", i] > 0)
+		if (value[run, "marking" ps, i] > 0)
 			value[run, "ratio", i] = \
-				value[run, "idle_ps", i] / value[run, "marking_ps", i]
+				value[run, "idle" ps, i] / value[run, "marking" ps, i]
 	ratio = median(run, "ratio")
 	printf "%s, %s, a step: %.0f ns, %.0f before it marks, %.0f while it does: %.2f", name,
-	       words, median(run, "idle_ps") / 1000, median(run, "begin_ps") / 1000,
-	       median(run, "marking_ps") / 1000, ratio
+	       words, median(run, "idle" ps) / 1000, median(run, "begin" ps) / 1000,
+	       median(run, "marking" ps) / 1000, ratio
 	printf " (spread %.0f%%)", spread(run, "ratio") * 100
 	if (target)
 		printf " (target %.2f)%s", target, verdict(ratio, target)
 	print ""
-	to_json(name ", " words, "ns", median(run, "marking_ps") / 1000,
-		median(run, "idle_ps") / 1000, "while no cycle runs", ratio, target, run, "")
+	to_json(name ", " words, "ns", median(run, "marking" ps) / 1000,
+		median(run, "idle" ps) / 1000, "while no cycle runs", ratio, target, run, "")
 }
 
 # With the MMU's barrier and with that of the program, which nothing is promised of.

@@ -3,7 +3,8 @@
 #
 # What a test machine runs for "make bench ONLY=user-gc", with the module loaded: the
 # programs one after the other, several times in turn; a line for each run, which
-# report.awk reads.
+# report.awk reads.  With $KARENA_STEPS only what a program pays for each of its steps,
+# for a machine whose time is that of its instructions.
 #
 #   usage: run.sh [RUNS]
 
@@ -26,6 +27,26 @@ all_peers() {
 	once "$case" go go "$@"
 }
 
+steps() {
+	local i
+	for ((i = 0; i < runs; i++)); do
+		once read-mostly karena graph walk 32 1
+		once read-mostly barrier graph walk 32 1 barrier
+		once 1%-writes karena graph walk 32 10
+		once 1%-writes barrier graph walk 32 10 barrier
+		once write-heavy karena graph walk 32 1000
+		once write-heavy barrier graph walk 32 1000 barrier
+		once pages karena graph pages 64
+	done
+}
+
+# All runs have the same instructions there.
+if [ -n "${KARENA_STEPS:-}" ]; then
+	runs=1
+	steps
+	exit
+fi
+
 for ((i = 0; i < runs; i++)); do
 	all_peers trees trees $depth
 	all_peers gcbench gcbench $depth
@@ -39,15 +60,7 @@ uml*)	;;
 esac
 
 once lru karena lru 60
-for ((i = 0; i < runs; i++)); do
-	once pages karena graph pages 64
-	once read-mostly karena graph walk 32 1
-	once read-mostly barrier graph walk 32 1 barrier
-	once 1%-writes karena graph walk 32 10
-	once 1%-writes barrier graph walk 32 10 barrier
-	once write-heavy karena graph walk 32 1000
-	once write-heavy barrier graph walk 32 1000 barrier
-done
+steps
 once pause-64M karena graph pause 64
 once pause-1G karena graph pause 1024
 once dump-1G karena graph dump 1024
