@@ -1,10 +1,9 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes a table of the log lines of karena_bench (tests/bench/slab.c), and one
 # JSON object a line in the file that -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
+#	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk LOG
 #
 # ratio is how many times karena is better than the peer; target what has been
 # promised for this machine and case, 0 for nothing.  Exit status 1 if a ratio
@@ -29,14 +28,6 @@ function target_of(c)
 	return 0
 }
 
-function parse(    i, pair)
-{
-	delete field
-	for (i = 1; i <= NF; i++)
-		if (split($i, pair, "=") == 2)
-			field[pair[1]] = pair[2]
-}
-
 # Largest distance from the least to the most, of both, as a share of the median.
 function spread_of(    mine, theirs)
 {
@@ -59,7 +50,7 @@ function spread_of(    mine, theirs)
 	runs[n] = field["runs"]
 	karena[n] = field["karena"] / 1000
 	peer[n] = field["peer"] / 1000
-	spread[n] = spread_of()
+	wide[n] = spread_of()
 }
 
 /karena_bench: memory/ {
@@ -69,10 +60,7 @@ function spread_of(    mine, theirs)
 }
 
 END {
-	if (!n) {
-		print machine ": no results" > "/dev/stderr"
-		exit 2
-	}
+	stop_if_nothing()
 	printf "%-18s %5s %5s %10s %10s %7s %7s %7s\n", "case", "bytes", "zero",
 	       "karena ns", "slab ns", "ratio", "target", "spread"
 	for (c = 1; c <= n; c++) {
@@ -81,14 +69,14 @@ END {
 		missed += ratio < target
 		printf "%-18s %5d %5s %10.1f %10.1f %7.2f %7s %6.0f%%%s\n", name[c], size[c],
 		       zero[c] ? "yes" : "no", karena[c], peer[c], ratio,
-		       target ? target : "-", spread[c] * 100, ratio < target ? "  MISSED" : ""
+		       target ? target : "-", wide[c] * 100, ratio < target ? "  MISSED" : ""
 		if (json)
 			printf "{\"bench\":\"slab\",\"case\":\"%s/%d/%s\",\"machine\":\"%s\"," \
 			       "\"unit\":\"ns\",\"karena\":%.3f,\"peer\":%.3f," \
 			       "\"peer_name\":\"kmem_cache\",\"ratio\":%.3f,\"target\":%s," \
 			       "\"runs\":%d,\"spread\":%.3f,\"memory\":%d,\"peer_memory\":%d}\n",
 			       name[c], size[c], zero[c] ? "zero" : "nozero", machine,
-			       karena[c], peer[c], ratio, target, runs[c], spread[c],
+			       karena[c], peer[c], ratio, target, runs[c], wide[c],
 			       memory[size[c]], peer_memory[size[c]] >> json
 	}
 	for (s in memory)

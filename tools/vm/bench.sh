@@ -53,7 +53,8 @@ report() {
 	shift 3
 	echo "$name on $machine"
 	awk -v bench="$name" -v machine="$machine" -v json="$json" \
-		-f "$KARENA_TOP/tests/bench/$script" "$@" || missed=1
+		-f "$KARENA_TOP/tests/bench/lib.awk" -f "$KARENA_TOP/tests/bench/$script" "$@" ||
+		missed=1
 	echo
 }
 

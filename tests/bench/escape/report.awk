@@ -1,10 +1,9 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes a table of the lines of run.sh, and one JSON object a line in the file that
 # -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
+#	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk LOG
 #
 # gone is the share of the heap's objects that there are not any more, of which half is
 # promised for all examples together; ratio is how many times faster a program is, by the
@@ -12,43 +11,18 @@
 # target or a program failed, 2 if there is nothing to report.
 
 /(^| )escape case=/ {
-	delete field
-	for (i = 1; i <= NF; i++)
-		if (split($i, pair, "=") == 2)
-			field[pair[1]] = pair[2]
-	if (!(field["case"] in seen)) {
-		seen[field["case"]] = 1
-		name[++n] = field["case"]
-	}
+	parse()
+	note_case()
 	run = field["case"] " " field["peer"]
 	if ("objects" in field) {
 		objects[run] = field["objects"]
 		total[field["peer"]] += field["objects"]
 		next
 	}
-	if (field["status"] != 0) {
-		printf "%s: failed\n", run
-		missed++
-		next
-	}
-	value[run, ++runs[run]] = field["cpu_us"] + 0
-}
-
-function median(run,    i, j, x)
-{
-	for (i = 1; i <= runs[run]; i++) {
-		x = value[run, i]
-		for (j = i - 1; j >= 1 && list[j] > x; j--)
-			list[j + 1] = list[j]
-		list[j + 1] = x
-	}
-	return runs[run] ? list[int(runs[run] / 2) + 1] : 0
-}
-
-# Distance from the least to the most, as a share of the median; after median().
-function spread(run)
-{
-	return (list[runs[run]] - list[1]) / median(run)
+	if (field["status"] != 0)
+		has_failed(run)
+	else
+		add_run(run)
 }
 
 function to_json(c, unit, mine, theirs, ratio, target, nr, wide)
@@ -72,11 +46,11 @@ function count(c,    before, after, gone)
 
 function times(c,    mine, theirs, wide)
 {
-	theirs = median(c " heap")
-	mine = median(c " escape")
+	theirs = median(c " heap", "cpu_us")
+	mine = median(c " escape", "cpu_us")
 	if (!mine || !theirs)
 		return
-	wide = spread(c " escape")
+	wide = spread(c " escape", "cpu_us")
 	printf "%-10s %10.1f ms %10.1f ms %7.2f times %5.0f%% spread%s\n", c, theirs / 1000,
 	       mine / 1000, theirs / mine, wide * 100, theirs < mine ? "  MISSED" : ""
 	missed += theirs < mine
@@ -84,10 +58,7 @@ function times(c,    mine, theirs, wide)
 }
 
 END {
-	if (!n) {
-		print machine ": no results" > "/dev/stderr"
-		exit 2
-	}
+	stop_if_nothing()
 	printf "%-10s %12s %12s\n", "case", "heap", "escape"
 	for (i = 1; i <= n; i++) {
 		if (name[i] " heap" in objects)

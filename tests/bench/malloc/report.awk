@@ -1,10 +1,9 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes a table of the lines of measure.c for malloc, and one JSON object a line in the
 # file that -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
+#	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk LOG
 #
 # Times are medians of all runs.  ratio is how many times faster karena is than the best of
 # the others, or how much less memory it has than mimalloc; target what has been promised.
@@ -22,42 +21,16 @@ BEGIN {
 }
 
 /(^| )malloc case=/ {
-	delete field
-	for (i = 1; i <= NF; i++)
-		if (split($i, pair, "=") == 2)
-			field[pair[1]] = pair[2]
+	parse()
 	run = field["case"] " " field["peer"]
-	if (!(field["case"] in seen)) {
-		seen[field["case"]] = 1
-		name[++n] = field["case"]
-	}
+	note_case()
 	if (!field["ps"] || field["status"] != 0) {
-		printf "%s: failed\n", run
-		missed++
+		has_failed(run)
 		next
 	}
-	runs[run]++
-	value[run, "ps", runs[run]] = field["ps"]
-	value[run, "rss", runs[run]] = field["rss_kib"] ? field["rss_kib"] * 1024 : field["rss"]
-	value[run, "peak", runs[run]] = field["peak"]
-}
-
-function median(run, key,    i, j, x)
-{
-	for (i = 1; i <= runs[run]; i++) {
-		x = value[run, key, i] + 0
-		for (j = i - 1; j >= 1 && list[j] > x; j--)
-			list[j + 1] = list[j]
-		list[j + 1] = x
-	}
-	return runs[run] ? list[int(runs[run] / 2) + 1] : 0
-}
-
-# Distance from the least to the most, as a share of the median.
-function spread(run,    middle)
-{
-	middle = median(run, "ps")
-	return middle ? (list[runs[run]] - list[1]) / middle : 0
+	if (field["rss_kib"])
+		field["rss"] = field["rss_kib"] * 1024
+	add_run(run)
 }
 
 function verdict(ratio, target)
@@ -74,7 +47,7 @@ function to_json(what, unit, mine, theirs, who, ratio, target, run, other)
 	       "\"karena\":%.3f,\"peer\":%.3f,\"peer_name\":\"%s\",\"ratio\":%.3f,",
 	       what, machine, unit, mine, theirs, who, ratio >> json
 	printf "\"target\":%.3f,\"runs\":%d,\"spread\":%.3f,\"memory\":%d,\"peer_memory\":%d}\n",
-	       target, runs[run], spread(run), median(run, "peak"), median(other, "peak") >> json
+	       target, runs[run], spread(run, "ps"), median(run, "peak"), median(other, "peak") >> json
 }
 
 function report(c,    i, run, mine, best, who, target, kind, rss, theirs)
@@ -83,7 +56,7 @@ function report(c,    i, run, mine, best, who, target, kind, rss, theirs)
 	mine = median(run, "ps") / 1000
 	if (!mine)
 		return
-	printf "%-12s %9.1f %5.0f%%", c, mine, spread(run) * 100
+	printf "%-12s %9.1f %5.0f%%", c, mine, spread(run, "ps") * 100
 	for (i = 1; i <= peers; i++) {
 		theirs = median(c " " peer[i], "ps") / 1000
 		printf " %9.1f", theirs
@@ -104,17 +77,14 @@ function report(c,    i, run, mine, best, who, target, kind, rss, theirs)
 		c " mimalloc")
 	if (runs[c " inline"]) {
 		mine = median(c " inline", "ps") / 1000
-		printf "  inline     %9.1f %5.0f%% %49s\n", mine, spread(c " inline") * 100,
+		printf "  inline     %9.1f %5.0f%% %49s\n", mine, spread(c " inline", "ps") * 100,
 		       sprintf("%.2f", best / mine)
 		to_json(c ", inline", "ns", mine, best, who, best / mine, 0, c " inline", c " " who)
 	}
 }
 
 END {
-	if (!n) {
-		print machine ": no results" > "/dev/stderr"
-		exit 2
-	}
+	stop_if_nothing()
 	printf "%-12s %9s %6s", "case, ns", "karena", "spread"
 	for (i = 1; i <= peers; i++)
 		printf " %9s", peer[i]

@@ -1,10 +1,9 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes a table of the log lines of karena_bench_mark and of its peers, and one
 # JSON object a line in the file that -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk KERNEL_LOG PEERS
+#	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk KERNEL_LOG PEERS
 #
 # ratio is how many times less CPU time karena takes for an object that is alive;
 # target what has been promised.  Exit status 1 if something stays below its
@@ -22,15 +21,7 @@ BEGIN {
 	idle = 300
 }
 
-function parse(    i, pair)
-{
-	delete field
-	for (i = 1; i <= NF; i++)
-		if (split($i, pair, "=") == 2)
-			field[pair[1]] = pair[2]
-}
-
-function spread()
+function cpu_spread()
 {
 	return (field["cpu_max"] - field["cpu_min"]) / field["cpu_ps"]
 }
@@ -60,7 +51,7 @@ function to_json(name, peer, value, target, unit)
 	parse()
 	n++
 	row("karena, workers: " field["workers"], field["name"], field["cpu_ps"] / 1000,
-	    spread(), field["wall_us"], field["memory"])
+	    cpu_spread(), field["wall_us"], field["memory"])
 	late = field["late"] - field["ticked"]
 	share = 100 * (1 - field["late"] / field["slices"])
 	printf "  slices in time: %.2f%% (%.2f%% but for those with a timer tick)\n",
@@ -89,16 +80,13 @@ function to_json(name, peer, value, target, unit)
 
 /^(boehm|go) name=/ {
 	parse()
-	row($1, field["name"], field["cpu_ps"] / 1000, spread(), field["wall_us"], field["memory"])
+	row($1, field["name"], field["cpu_ps"] / 1000, cpu_spread(), field["wall_us"], field["memory"])
 	print ""
 	peer[$1 " " field["name"]] = field["cpu_ps"]
 }
 
 END {
-	if (!n) {
-		print machine ": no results" > "/dev/stderr"
-		exit 2
-	}
+	stop_if_nothing()
 	for (p in peer) {
 		split(p, part, " ")
 		ratio = peer[p] / ps[part[2]]

@@ -1,10 +1,9 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes tables of the lines of measure.c, and one JSON object a line in the file that
 # -v json=FILE names.
 #
-#	usage: awk -v machine=NAME -v json=FILE -f report.awk LOG
+#	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk LOG
 #
 # Figures are medians of all runs, with the distance from the least to the most as a
 # share of that beside those that are compared.  ratio is how many times karena is
@@ -27,42 +26,13 @@ BEGIN {
 # --- what was measured: all values of "case peer key" ---
 
 /(^| )user-gc case=/ {
-	delete field
-	for (i = 1; i <= NF; i++)
-		if (split($i, pair, "=") == 2)
-			field[pair[1]] = pair[2]
+	parse()
 	run = field["case"] " " field["peer"]
 	n++
-	if (!("cpu_us" in field) || field["status"] != 0) {
+	if (!("cpu_us" in field) || field["status"] != 0)
 		unfinished[run]++
-		next
-	}
-	runs[run]++
-	for (key in field)
-		value[run, key, runs[run]] = field[key]
-}
-
-function sorted(run, key,    i, j, x)
-{
-	for (i = 1; i <= runs[run]; i++) {
-		x = value[run, key, i] + 0
-		for (j = i - 1; j >= 1 && list[j] > x; j--)
-			list[j + 1] = list[j]
-		list[j + 1] = x
-	}
-}
-
-function median(run, key)
-{
-	sorted(run, key)
-	return runs[run] ? list[int(runs[run] / 2) + 1] : 0
-}
-
-# Distance from the least to the most, as a share of the median.
-function spread(run, key,    middle)
-{
-	middle = median(run, key)
-	return middle ? (list[runs[run]] - list[1]) / middle : 0
+	else
+		add_run(run)
 }
 
 # Below how many us a share of the stops was: the kernel's buckets double.
@@ -81,12 +51,6 @@ function stop_at(run, share,    i, j, all, sum, bucket, count)
 			return 2 ^ (j - 1)
 	}
 	return 0
-}
-
-function longest(run, key)
-{
-	sorted(run, key)
-	return list[runs[run]]
 }
 
 # --- what is said of it ---
@@ -141,7 +105,7 @@ function programs(name,    i, run)
 		       median(run, "kernel_us") / 1000, median(run, "wall_us") / 1000,
 		       median(run, "peak") / 1048576, median(run, "cycles")
 		if (i == 1)
-			printf " %4d/%d", stop_at(run, 0.5), longest(run, "stop_max_us")
+			printf " %4d/%d", stop_at(run, 0.5), most(run, "stop_max_us")
 		print ""
 	}
 	against(name, "boehm")
@@ -178,7 +142,7 @@ function lru(    run)
 	printf "most memory %.0f MiB; %d cycles, %d put off\n", median(run, "held") / 1048576,
 	       median(run, "cycles"), median(run, "put_off")
 	printf "lru: stops below %d us (p50), %d us (p99), longest %d us; ", stop_at(run, 0.5),
-	       stop_at(run, 0.99), longest(run, "stop_max_us")
+	       stop_at(run, 0.99), most(run, "stop_max_us")
 	printf "operations of %s us (p50), %s us (p99.9), %s us of those above 10 us\n",
 	       median(run, "gap_p50"), median(run, "gap_p999"), median(run, "gap_max")
 	missed += median(run, "wrong") > 0
@@ -249,10 +213,7 @@ function dump(    run)
 }
 
 END {
-	if (!n) {
-		print machine ": no results" > "/dev/stderr"
-		exit 2
-	}
+	stop_if_nothing()
 	programs("trees")
 	programs("gcbench")
 	pauses()
