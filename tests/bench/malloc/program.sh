@@ -5,6 +5,8 @@
 # in picoseconds, and the most memory that it had.
 #
 #   usage: program.sh redis|sqlite|python FOLDER
+#
+# $KARENA_ROWS: of sqlite's table, 20,000 if it is not set.
 
 set -eu
 
@@ -40,9 +42,10 @@ redis() {
 }
 
 sqlite() {
-	timed 20000 sqlite3 :memory: <<-END
+	local rows=${KARENA_ROWS:-20000}
+	timed "$rows" sqlite3 :memory: <<-END
 		CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, value REAL, data BLOB);
-		WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000)
+		WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < $rows)
 		INSERT INTO t SELECT i, printf('name-%d', i * 7919 % 100003), i * 0.5,
 			zeroblob(i % 300) FROM c;
 		CREATE INDEX by_name ON t (name);

@@ -10,8 +10,10 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-runs=${KARENA_RUNS:-9}
+runs=${KARENA_RUNS:-5}
 export PRELOAD=$KARENA_BUILD/lib/libkarena-malloc.so
+# So that what a profile costs a process once is not taken for what it costs all the time.
+export KARENA_ROWS=100000
 
 # each CASE COMMAND...: sampled and not.
 each() {
