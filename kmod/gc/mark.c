@@ -824,6 +824,8 @@ bool karena_mark_slice(struct karena_gc *gc, u64 budget, struct karena_mark_work
 	return some;
 }
 
+KARENA_EXPORT_TEST(karena_mark_slice);
+
 /*
  * After the snapshot of programs: what was born before it has a mark, but its page may
  * have been protected since, so that nobody has looked at its references.  Its span is

@@ -135,6 +135,8 @@ void karena_shade_later(struct karena_gc *gc, const unsigned long *words, unsign
 	karena_queue_words(&gc->queue, block);
 }
 
+KARENA_EXPORT_TEST(karena_shade_later);
+
 /* A block of those that a marker has taken; how many words. */
 unsigned int karena_shade_taken(struct karena_gc *gc, struct karena_hand *hand)
 {

@@ -2,9 +2,10 @@
 /*
  * Proves that a cycle comes to its end and the heap with it, whatever happens at
  * each of its points: a heap that goes, centrals that are made, objects that were
- * in somebody's hands when the magazines were emptied, births at any time, shades
- * too late for the markers, frees of what is not swept yet; that a heap at its limit
- * fails or waits as it is told; and that a section that does not end is reported.
+ * in somebody's hands when the magazines were emptied, births at any time, words that
+ * markers are to shade, shades too late for them, frees of what is not swept yet; that
+ * a heap at its limit fails or waits as it is told; and that a section that does not
+ * end is reported.
  */
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -23,6 +24,7 @@ static struct {
 	unsigned long tiny;
 	struct karena_tiny_cache block;
 	struct karena_type *made;
+	bool left;			/* words, after a slice */
 } world;
 
 static void world_begin(struct kunit *test)
@@ -360,6 +362,75 @@ static void steps_wait_for_the_snapshot(struct kunit *test)
 	world_end(test);
 }
 
+/* --- words that are left for markers --- */
+
+#define BLOCK_WORDS	8u
+#define BLOCKS		(4u * SZ_4K / (BLOCK_WORDS * sizeof(long)))	/* for several slices */
+
+/* The same words again and again; and a slice that ends when it has seen some of them. */
+static void leave_words(struct karena_heap *heap, enum karena_point point)
+{
+	struct karena_gc *gc = heap->gc;
+	struct karena_mark_work work;
+	unsigned int i, at;
+	int section;
+
+	if (point != KARENA_POINT_ROOTS)
+		return;
+	atomic_set(&gc->queue.words_left, world.nr);
+	section = karena_enter(heap);
+	for (i = 0; i < BLOCKS; i++) {
+		at = i * BLOCK_WORDS % ARRAY_SIZE(world.slot);
+		karena_shade_later(gc, world.slot + at, BLOCK_WORDS);
+	}
+	karena_exit(heap, section);
+	karena_mark_slice(gc, 0, &work);
+	world.left = !llist_empty(&gc->queue.words);
+}
+
+/* Objects that nothing leads to, each with another one. */
+static void make_pairs(struct kunit *test)
+{
+	int section = karena_enter(world.heap);
+	struct node *node, *other;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(world.slot); i++) {
+		node = karena_new(world.type, 0, GFP_KERNEL);
+		other = karena_new(world.type, 0, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, node && other);
+		if (node)
+			karena_store(world.heap, &node->ref[0], other);
+		world.slot[i] = (unsigned long)node;
+	}
+	karena_exit(world.heap, section);
+}
+
+/* With room for as many blocks as there are, for some, for none. */
+static void words_left_are_shaded(struct kunit *test)
+{
+	static const unsigned int room[] = { BLOCKS, 100, 1, 0 };
+	unsigned int i;
+
+	static_assert(ARRAY_SIZE(world.slot) % BLOCK_WORDS == 0);
+	for (i = 0; i < ARRAY_SIZE(room); i++) {
+		world_begin(test);
+		make_pairs(test);
+		world.nr = room[i];
+		karena_hook = leave_words;
+		karena_collect(world.heap, true);
+		karena_hook = NULL;
+		/* One is done before it looks at the clock. */
+		KUNIT_EXPECT_EQ(test, world.left, room[i] > 1);
+		KUNIT_EXPECT_EQ(test, live_objects(world.heap), 2 * ARRAY_SIZE(world.slot));
+		KUNIT_EXPECT_TRUE(test, llist_empty(&world.heap->gc->queue.words));
+		KUNIT_EXPECT_EQ(test, atomic_read(&world.heap->gc->queue.words_left), room[i]);
+		karena_collect(world.heap, true);
+		KUNIT_EXPECT_EQ(test, live_objects(world.heap), 0);
+		world_end(test);
+	}
+}
+
 /* --- words that are no references are shaded when all is marked --- */
 
 /* An old value that leads to a free slot: what an object holds that was not zeroed. */
@@ -516,6 +587,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(tiny_blocks_of_before_are_kept),
 	KUNIT_CASE(births_at_each_point),
 	KUNIT_CASE(steps_wait_for_the_snapshot),
+	KUNIT_CASE(words_left_are_shaded),
 	KUNIT_CASE(late_shades_are_worked_off),
 	KUNIT_CASE(frees_before_the_sweep),
 	KUNIT_CASE(limits_fail_or_wait),
