@@ -693,15 +693,16 @@ static const char *why_not(const struct karena_stop *stop)
 	return all_born(stop) ? "threads stop, but not all at once" : "a fork() is not over";
 }
 
-static void report(struct karena_uheap *uh)
+static void report(struct karena_uheap *uh, const struct karena_visitor *visitor, bool snapshot)
 {
+	const char *what = snapshot ? "cycle" : visitor->standing ? "dump" : "check";
 	struct karena_stop *stop = uh->stop;
 
 	if (stop->blocker_pid)
-		pr_warn("heap %u (%s): a cycle is put off: thread %d (%s) does not stop\n",
-			uh->heap.id, uh->heap.name, stop->blocker_pid, stop->blocker);
+		pr_warn("heap %u (%s): a %s is put off: thread %d (%s) does not stop\n",
+			uh->heap.id, uh->heap.name, what, stop->blocker_pid, stop->blocker);
 	else
-		pr_warn("heap %u (%s): a cycle is put off: %s\n", uh->heap.id, uh->heap.name,
+		pr_warn("heap %u (%s): a %s is put off: %s\n", uh->heap.id, uh->heap.name, what,
 			why_not(stop));
 }
 
@@ -738,7 +739,7 @@ bool karena_stopped(struct karena_heap *heap, const struct karena_visitor *visit
 		if (visitor->again && !visitor->again(visitor->arg))
 			break;
 		if (!reported && ktime_get_mono_fast_ns() - begin > REPORT_AFTER) {
-			report(uh);
+			report(uh, visitor, snapshot);
 			reported = true;
 		}
 		if (!uh->stop->crowded) {
