@@ -157,12 +157,14 @@ static char dump_path[32];
 static void write_dump(void)
 {
 	struct karena_heap_info info = { .size = sizeof(info) };
-	char command[100];
+	char command[200];
 
 	if (karena_stats(heap, &info))
 		need(NULL);
-	snprintf(command, sizeof(command), "karenactl dump -o %s %u >/dev/null", dump_path,
-		 info.id);
+	/* No progress to be seen among the figures, but what went wrong. */
+	snprintf(command, sizeof(command),
+		 "karenactl dump -o %s %u >/dev/null 2>%s.err || { cat %s.err >&2; false; }",
+		 dump_path, info.id, dump_path, dump_path);
 	if (system(command))
 		need(NULL);
 }

@@ -206,7 +206,7 @@ function dump(    run)
 	run = "dump-1G karena"
 	if (!runs[run])
 		return
-	printf "dump of 1 GiB: %.1f s, %.1f MiB; ", median(run, "dump_ns") / 1e9,
+	printf "dump of 1 GiB: %.1f s, %.1f MiB\n", median(run, "dump_ns") / 1e9,
 	       median(run, "dump_bytes") / 1048576
 	compare("its stop, p50", "us", median(run, "dump_stop_ns") / 1000,
 		median("pause-1G karena", "stop_p50_ns") / 1000, "that of a cycle", 0, run)
