@@ -106,7 +106,7 @@ help:
 #:   make demo            see it work; DEMO_ARGS="FILE..." to index your own files
 #:   make shell           a prompt in a Debian 6.1 with the module loaded
 #:   make check           all tests; SEED=N repeats a run's random choices
-#:   make check-quick     the most telling ones in under a minute
+#:   make check-quick     the most telling ones, in some minutes
 #:   make check-long      all, with many more rounds
 #:   make bench           the benchmarks; ONLY=NAME for one
 #:   make lint            style and static checks
