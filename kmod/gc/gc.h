@@ -249,7 +249,6 @@ struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long w
 void karena_shade(struct karena_gc *gc, unsigned long word);
 void karena_shade_later(struct karena_gc *gc, const unsigned long *words, unsigned int nr);
 unsigned int karena_shade_taken(struct karena_gc *gc, struct karena_hand *hand);
-void karena_shade_init(struct karena_gc *gc);
 
 /* roots.c */
 void karena_roots_init(struct karena_gc *gc);

@@ -91,7 +91,6 @@ int karena_gc_init(struct karena_heap *heap)
 	karena_roots_init(gc);
 	karena_specials_init(gc);
 	karena_queue_init(&gc->queue);
-	karena_shade_init(gc);
 	err = karena_params_init(&gc->params);
 	if (!err)
 		err = karena_heap_take_tag(heap);

@@ -36,7 +36,7 @@ static __always_inline bool own_span(unsigned long *info)
 }
 
 /* Marks an object; false if it was. */
-static bool mark_object(struct karena_span *span, u32 index)
+static inline bool mark_object(struct karena_span *span, u32 index)
 {
 	if (test_bit(index, span->mark) || test_and_set_bit(index, span->mark))
 		return false;

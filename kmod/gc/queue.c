@@ -25,11 +25,13 @@
 #define BATCH		32u		/* spans */
 #define STACK_PART	16u		/* of the bytes in objects, that stacks may have */
 #define STACK_LEAST	SZ_1M
+#define MOST_WORDS	1024		/* blocks of words, that may wait for markers */
 
 void karena_queue_init(struct karena_queue *queue)
 {
 	init_llist_head(&queue->shaded);
 	init_llist_head(&queue->words);
+	atomic_set(&queue->words_left, MOST_WORDS);
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->chunks);
 	INIT_LIST_HEAD(&queue->batches);
@@ -144,6 +146,14 @@ static void set_some(struct karena_queue *queue)
 	WRITE_ONCE(queue->some, !list_empty(&queue->batches) || !list_empty(&queue->chunks));
 }
 
+/* Whether there may be something to take. */
+bool karena_queue_has_some(struct karena_queue *queue)
+{
+	/* A hint; looked at under the lock by whoever takes. */
+	return READ_ONCE(queue->some) || !llist_empty(&queue->shaded) ||
+	       !llist_empty(&queue->words);
+}
+
 /*
  * Gives all that a marker has, and takes words, a chunk of objects, or up to @most batches
  * of spans; whether there were any, and the marker is active.
@@ -161,7 +171,7 @@ bool karena_queue_trade(struct karena_queue *queue, struct karena_hand *hand, un
 	hand->active = got;
 	idle = !queue->active;
 	spin_unlock(&queue->lock);
-	if (idle || READ_ONCE(queue->some))
+	if (idle || karena_queue_has_some(queue))
 		wake(queue);
 	return got;
 }
@@ -178,14 +188,6 @@ void karena_queue_share(struct karena_queue *queue, struct karena_hand *hand)
 	set_some(queue);
 	spin_unlock(&queue->lock);
 	wake(queue);
-}
-
-/* Whether there may be something to take. */
-bool karena_queue_has_some(struct karena_queue *queue)
-{
-	/* A hint; looked at under the lock by whoever takes. */
-	return READ_ONCE(queue->some) || !llist_empty(&queue->shaded) ||
-	       !llist_empty(&queue->words);
 }
 
 /* Nobody has work, and there is none. */

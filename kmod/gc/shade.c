@@ -14,8 +14,7 @@
 
 #include "mark.h"
 
-#define FEW		4u	/* words that are not worth a block */
-#define MOST_BLOCKS	1024	/* that are left for markers, in a heap */
+#define FEW	4u		/* words that are not worth a block */
 
 /* The object that a word points into, and its index; NULL if none.  Under RCU. */
 struct karena_span *karena_find_object(struct karena_heap *heap, unsigned long word, u32 *index)
@@ -73,11 +72,12 @@ static __always_inline struct karena_span *shade(struct karena_heap *heap, const
 void karena_shade(struct karena_gc *gc, unsigned long word)
 {
 	struct karena_heap *heap = gc->heap;
-	const struct ref ref = { word, karena_map_page(heap->map, heap->base, word) };
 	struct karena_span *span;
 	u64 bytes = 0;
+	struct ref ref;
 
 	rcu_read_lock();
+	ref = (struct ref){ word, karena_map_page(heap->map, heap->base, word) };
 	span = shade(heap, &ref, &bytes);
 	if (bytes)
 		atomic64_add(bytes, &gc->shaded_bytes);
@@ -147,9 +147,4 @@ unsigned int karena_shade_taken(struct karena_gc *gc, struct karena_hand *hand)
 	shade_words(gc, block->word, nr);
 	free_block(&gc->queue, block);
 	return nr;
-}
-
-void karena_shade_init(struct karena_gc *gc)
-{
-	atomic_set(&gc->queue.words_left, MOST_BLOCKS);
 }

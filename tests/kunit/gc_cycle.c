@@ -367,7 +367,10 @@ static void steps_wait_for_the_snapshot(struct kunit *test)
 #define BLOCK_WORDS	8u
 #define BLOCKS		(4u * SZ_4K / (BLOCK_WORDS * sizeof(long)))	/* for several slices */
 
-/* The same words again and again; and a slice that ends when it has seen some of them. */
+/*
+ * The same words again and again.  Before others mark there is a slice that ends when it
+ * has seen some of them; when all is marked they are late.
+ */
 static void leave_words(struct karena_heap *heap, enum karena_point point)
 {
 	struct karena_gc *gc = heap->gc;
@@ -375,7 +378,7 @@ static void leave_words(struct karena_heap *heap, enum karena_point point)
 	unsigned int i, at;
 	int section;
 
-	if (point != KARENA_POINT_ROOTS)
+	if (point != world.point)
 		return;
 	atomic_set(&gc->queue.words_left, world.nr);
 	section = karena_enter(heap);
@@ -384,7 +387,8 @@ static void leave_words(struct karena_heap *heap, enum karena_point point)
 		karena_shade_later(gc, world.slot + at, BLOCK_WORDS);
 	}
 	karena_exit(heap, section);
-	karena_mark_slice(gc, 0, &work);
+	if (point == KARENA_POINT_ROOTS)
+		karena_mark_slice(gc, 0, &work);
 	world.left = !llist_empty(&gc->queue.words);
 }
 
@@ -406,6 +410,27 @@ static void make_pairs(struct kunit *test)
 	karena_exit(world.heap, section);
 }
 
+static void leave_at(struct kunit *test, enum karena_point point, unsigned int room)
+{
+	/* A slice does one before it looks at the clock. */
+	unsigned int done = point == KARENA_POINT_ROOTS;
+
+	world_begin(test);
+	make_pairs(test);
+	world.nr = room;
+	world.point = point;
+	karena_hook = leave_words;
+	karena_collect(world.heap, true);
+	karena_hook = NULL;
+	KUNIT_EXPECT_EQ(test, world.left, room > done);
+	KUNIT_EXPECT_EQ(test, live_objects(world.heap), 2 * ARRAY_SIZE(world.slot));
+	KUNIT_EXPECT_TRUE(test, llist_empty(&world.heap->gc->queue.words));
+	KUNIT_EXPECT_EQ(test, atomic_read(&world.heap->gc->queue.words_left), room);
+	karena_collect(world.heap, true);
+	KUNIT_EXPECT_EQ(test, live_objects(world.heap), 0);
+	world_end(test);
+}
+
 /* With room for as many blocks as there are, for some, for none. */
 static void words_left_are_shaded(struct kunit *test)
 {
@@ -414,20 +439,8 @@ static void words_left_are_shaded(struct kunit *test)
 
 	static_assert(ARRAY_SIZE(world.slot) % BLOCK_WORDS == 0);
 	for (i = 0; i < ARRAY_SIZE(room); i++) {
-		world_begin(test);
-		make_pairs(test);
-		world.nr = room[i];
-		karena_hook = leave_words;
-		karena_collect(world.heap, true);
-		karena_hook = NULL;
-		/* One is done before it looks at the clock. */
-		KUNIT_EXPECT_EQ(test, world.left, room[i] > 1);
-		KUNIT_EXPECT_EQ(test, live_objects(world.heap), 2 * ARRAY_SIZE(world.slot));
-		KUNIT_EXPECT_TRUE(test, llist_empty(&world.heap->gc->queue.words));
-		KUNIT_EXPECT_EQ(test, atomic_read(&world.heap->gc->queue.words_left), room[i]);
-		karena_collect(world.heap, true);
-		KUNIT_EXPECT_EQ(test, live_objects(world.heap), 0);
-		world_end(test);
+		leave_at(test, KARENA_POINT_ROOTS, room[i]);
+		leave_at(test, KARENA_POINT_MARKED, room[i]);
 	}
 }
 

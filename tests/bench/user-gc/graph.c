@@ -163,8 +163,8 @@ static void write_dump(void)
 		need(NULL);
 	/* No progress to be seen among the figures, but what went wrong. */
 	snprintf(command, sizeof(command),
-		 "karenactl dump -o %s %u >/dev/null 2>%s.err || { cat %s.err >&2; false; }",
-		 dump_path, info.id, dump_path, dump_path);
+		 "said=$(karenactl dump -o %s %u 2>&1) || { echo \"$said\" >&2; false; }",
+		 dump_path, info.id);
 	if (system(command))
 		need(NULL);
 }
