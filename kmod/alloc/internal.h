@@ -40,6 +40,7 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <linux/win_minmax.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -216,6 +217,8 @@ struct karena_scavenger {
 	unsigned long below;		/* runs that begin there are next; the worker's */
 	unsigned long sparse;		/* first page of a chunk that is not dense; the same */
 	unsigned long rested;		/* jiffies when it may work again */
+	u64 peak;			/* pages in spans, since a program asked; heap->lock */
+	struct minmax recent;		/* of such peaks, by jiffies; the same */
 	atomic64_t returned;		/* pages */
 	unsigned int step;		/* pages at a time; reap_lock, as all below */
 	u64 ns;				/* that it took, with the lock held */

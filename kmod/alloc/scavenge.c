@@ -25,6 +25,12 @@
 #define KEEP_PAGES	((unsigned long)SZ_1M / KARENA_PAGE_SIZE)
 #define KEEP_SHARE	10
 
+/*
+ * Of its own a program keeps what it used within the last second: to give that back, and to
+ * have it anew, is a page fault for each page.
+ */
+#define RECENT		HZ
+
 /* Of what the control group has left, an eighth at most. */
 #define ROOM_SHARE	8
 
@@ -53,7 +59,9 @@ static unsigned long keep_pages(struct karena_heap *heap)
 {
 	/* Rough figures will do. */
 	unsigned long used = data_race(heap->span_pages);
-	unsigned long want = max(used, READ_ONCE(heap->goal_pages));
+	/* As above. */
+	unsigned long recent = data_race(minmax_get(&heap->scavenger.recent));
+	unsigned long want = max3(used, READ_ONCE(heap->goal_pages), recent);
 	unsigned long keep = max(KEEP_PAGES, want - used + want / KEEP_SHARE);
 
 	if (karena_over(heap))
@@ -86,9 +94,21 @@ static struct karena_run *take(struct karena_heap *heap, unsigned long keep,
 	return run;
 }
 
-/* A run to give back, if there is more than is worth keeping, or any; or NULL. */
+/* A program asks: what it has used since the last time, or uses, is recent. */
+static void note_recent(struct karena_heap *heap)
+{
+	struct karena_scavenger *s = &heap->scavenger;
+
+	spin_lock_irq(&heap->lock);
+	minmax_running_max(&s->recent, RECENT, jiffies, s->peak);
+	s->peak = heap->span_pages;
+	spin_unlock_irq(&heap->lock);
+}
+
+/* A run that a program is to give back, of what is not worth keeping, or of all; or NULL. */
 struct karena_run *karena_scavenge_take(struct karena_heap *heap, bool all)
 {
+	note_recent(heap);
 	return take(heap, all ? 0 : keep_pages(heap), ULONG_MAX, KARENA_LEAF_PAGES, GFP_NOIO);
 }
 

@@ -197,6 +197,7 @@ struct karena_span *karena_span_new(struct karena_heap *heap, struct karena_cent
 	heap->nr_spans++;
 	heap->changes++;
 	heap->span_pages += run->npages;
+	heap->scavenger.peak = max(heap->scavenger.peak, heap->span_pages);
 	if (!central) {
 		list_add(&span->list, &heap->large);
 		/* See gc/cycle.c; together with the list that it will be swept on. */

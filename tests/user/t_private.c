@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -109,6 +110,66 @@ static __u64 release_all(const struct heap *heap, __u64 in_use)
 		sum += req.length;
 	}
 	return sum;
+}
+
+/* --- memory goes back --- */
+
+#define PEAK_OBJECTS	16u
+#define SECOND		1000000000ULL
+
+static __u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+/* Bytes that are told when what is worth keeping is kept. */
+static __u64 release_some(const struct heap *heap)
+{
+	struct karena_release req = { .size = sizeof(req) };
+	__u64 sum = 0;
+
+	while (check_ret(kioctl(heap->fd, KARENA_IOC_RELEASE, &req), 0) && req.length)
+		sum += req.length;
+	return sum;
+}
+
+static void rise_and_fall(const struct heap *heap)
+{
+	__u64 addrs[PEAK_OBJECTS];
+	unsigned int i;
+
+	for (i = 0; i < PEAK_OBJECTS; i++)
+		addrs[i] = heap_new(heap->fd, MIB, 0);
+	give(heap->fd, addrs, PEAK_OBJECTS);
+}
+
+/* What was used within a second is kept, and not for longer. */
+static void keeps_for_a_second(void)
+{
+	__u64 begin, end, sum = 0;
+	unsigned int i;
+	struct heap heap;
+
+	if (!heap_open_private(&heap, WINDOW, WINDOW / 2))
+		return;
+	/* Whoever is stopped in between tells nothing. */
+	for (i = 0; i < 100; i++) {
+		begin = now_ns();
+		rise_and_fall(&heap);
+		sum = release_some(&heap);
+		end = now_ns();
+		if (end - begin < SECOND / 2)
+			break;
+	}
+	check(i < 100);
+	check_eq(sum, 0);
+	while (now_ns() < end + 2 * SECOND)
+		usleep(100000);
+	check(release_some(&heap) >= (PEAK_OBJECTS - 2) * MIB);
+	heap_close(&heap);
 }
 
 static void gives_back(void)
@@ -407,6 +468,7 @@ static const struct tap_case cases[] = {
 	{ "nothing before it is told", nothing_before_grow },
 	{ "neither types nor references nor mapping", only_what_it_is_for },
 	{ "gives back what is free", gives_back },
+	{ "keeps for a second what was used", keeps_for_a_second },
 	{ "what is to be given back is nobody's", told_is_taken },
 	{ "a clone has the same objects", has_the_same },
 	{ "a clone has nothing in magazines", without_magazines },

@@ -61,6 +61,7 @@ struct state {
 	size_t window;			/* bytes of addresses */
 	size_t grown;			/* how much of that there is */
 	size_t freed;			/* bytes, since some were given back */
+	time_t asked;			/* second in which that was */
 	int huge;			/* pages are asked for, when it has become large */
 	__u32 *large;			/* pages of large objects, by their first page */
 	const struct karena_control *control;

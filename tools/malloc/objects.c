@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -120,9 +121,19 @@ static size_t give_back(struct state *state, int all)
 	return sum;
 }
 
+/* Once a second: what was used before that need not be kept any more. */
+static int is_time(struct state *state)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return __atomic_exchange_n(&state->asked, now.tv_sec, __ATOMIC_RELAXED) != now.tv_sec;
+}
+
 static void count_freed(struct state *state, size_t bytes)
 {
-	if (__atomic_add_fetch(&state->freed, bytes, __ATOMIC_RELAXED) >= FREED_STEP)
+	if (__atomic_add_fetch(&state->freed, bytes, __ATOMIC_RELAXED) >= FREED_STEP ||
+	    is_time(state))
 		give_back(state, 0);
 }
 
