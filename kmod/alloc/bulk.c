@@ -4,6 +4,7 @@
  * cache, or one hold of a central's lock.
  */
 #include <linux/export.h>
+#include <linux/nospec.h>
 
 #include "object.h"
 
@@ -207,6 +208,80 @@ static unsigned int take_cached(struct karena_central *central, unsigned int cou
 	return n;
 }
 
+/* Span at an address that a program gave, whatever the CPU guesses. */
+static struct karena_span *span_at_given(struct karena_heap *heap, unsigned long addr)
+{
+	unsigned long size = heap->map->npages << KARENA_PAGE_SHIFT, offset = addr - heap->base;
+
+	if (offset >= size)
+		return NULL;
+	return karena_span_at(heap, heap->base + array_index_nospec(offset, size));
+}
+
+/* Makes the live object at @addr in @span one for a magazine, as claim_live(). */
+static __always_inline bool claim_in(struct karena_span *span, unsigned long addr)
+{
+	u32 offset = addr - span->base, index;
+
+	if (unlikely(!karena_is_start(offset, span->magic)))
+		return false;
+	index = array_index_nospec(karena_span_index(span, offset), span->nelems + 1);
+	return cmpxchg(&span->state[index], KARENA_LIVE, KARENA_CACHED) == KARENA_LIVE;
+}
+
+/* As give_slots(), for objects with states. */
+static unsigned int give_live(struct karena_mcache *mc, struct karena_span *span,
+			      unsigned int count, const unsigned long *addrs)
+{
+	struct karena_central *central = span->central;
+	unsigned long base = span->base, bytes = (unsigned long)span->size * span->nelems;
+	unsigned int n;
+
+	for (n = 0; n < count; n++) {
+		if (addrs[n] - base >= bytes) {
+			span = span_at_given(central->heap, addrs[n]);
+			if (!span || span->central != central)
+				break;
+			base = span->base;
+		}
+		if (unlikely(!claim_in(span, addrs[n])))
+			break;
+		mc->top[n] = addrs[n];
+	}
+	mc->top += n;
+	return n;
+}
+
+/*
+ * Frees objects of a user heap, while they are of the first one's central and this CPU has
+ * room, as karena_free_addr() each; how many.  It is for that to free the next one, or to
+ * say what is wrong with it.
+ */
+unsigned int karena_free_some(struct karena_heap *heap, unsigned int count,
+			      const unsigned long *addrs)
+{
+	struct karena_span *span;
+	struct karena_mcache *mc;
+	unsigned int n = 0;
+
+	if (want_init_on_free())
+		return 0;
+	preempt_disable();
+	span = span_at_given(heap, addrs[0]);
+	if (!span || span->heap != heap || !span->central)
+		goto out;
+	mc = this_cpu_ptr(span->central->cache);
+	if (mcache_enter(mc)) {
+		if (karena_mcache_get_room(span->central, mc))
+			n = give_live(mc, span, min3((unsigned long)count, (unsigned long)BATCH,
+						     (unsigned long)(mc->end - mc->top)), addrs);
+		mcache_exit(mc);
+	}
+out:
+	preempt_enable();
+	return n;
+}
+
 /* How many of the objects are neighbours in a span, the first being @index, and cached. */
 static unsigned int run_length(const struct karena_span *span, u32 index, unsigned int count,
 			       const unsigned long *addrs)
@@ -220,14 +295,13 @@ static unsigned int run_length(const struct karena_span *span, u32 index, unsign
 	return n;
 }
 
-/* Makes neighbours the caller's. */
-static void own_run(struct karena_span *span, u32 index, unsigned int n, bool zero)
+/* Clears neighbours and makes them the caller's. */
+static void own_run(struct karena_span *span, u32 index, unsigned int n)
 {
 	u32 i = index, end = index + n;
 
-	if (zero)
-		clear(span->heap, span->base + (unsigned long)index * span->size,
-		      (size_t)n * span->size, true);
+	clear(span->heap, span->base + (unsigned long)index * span->size,
+	      (size_t)n * span->size, true);
 	/* As in set_live(). */
 	smp_wmb();
 	for (; i < end && i % 8; i++)
@@ -238,9 +312,8 @@ static void own_run(struct karena_span *span, u32 index, unsigned int n, bool ze
 		WRITE_ONCE(span->state[i], KARENA_LIVE);
 }
 
-/* Makes objects the caller's that nobody has; how many they are: see karena_take(). */
-static unsigned int own_all(struct karena_heap *heap, unsigned int count, unsigned long *addrs,
-			    bool zero)
+/* Clears objects that nobody has, and makes them the caller's; how many: see karena_take(). */
+static unsigned int own_cleared(struct karena_heap *heap, unsigned int count, unsigned long *addrs)
 {
 	unsigned int i, n, sound = 0;
 	struct karena_span *span;
@@ -253,10 +326,36 @@ static unsigned int own_all(struct karena_heap *heap, unsigned int count, unsign
 		n = run_length(span, index, count - i, addrs + i);
 		if (!n)
 			karena_reject(heap, addrs[i], KARENA_REJECT_DOUBLE);
-		own_run(span, index, n, zero);
+		own_run(span, index, n);
 		if (sound < i)
 			memmove(addrs + sound, addrs + i, n * sizeof(*addrs));
 		sound += n;
+	}
+	return sound;
+}
+
+/* The same as they are: one by one, as those that were freed last are in no order. */
+static unsigned int own_as_they_are(struct karena_heap *heap, unsigned int count,
+				    unsigned long *addrs)
+{
+	unsigned int i, sound = 0;
+	struct karena_span *span = NULL;
+	unsigned long bytes = 0;
+	u8 *state;
+
+	for (i = 0; i < count; i++) {
+		if (!span || addrs[i] - span->base >= bytes) {
+			/* It stays, as above. */
+			span = karena_span_at(heap, addrs[i]);
+			bytes = (unsigned long)span->size * span->nelems;
+		}
+		state = &span->state[karena_span_index(span, addrs[i] - span->base)];
+		if (likely(READ_ONCE(*state) == KARENA_CACHED)) {
+			WRITE_ONCE(*state, KARENA_LIVE);
+			addrs[sound++] = addrs[i];
+		} else {
+			karena_reject(heap, addrs[i], KARENA_REJECT_DOUBLE);
+		}
 	}
 	return sound;
 }
@@ -278,7 +377,8 @@ unsigned int karena_alloc_some(struct karena_central *central, unsigned int flag
 			n = karena_central_take(central, addrs, count, gfp);
 			karena_central_count(central, n);
 		}
-		sound = own_all(heap, n, addrs, wants_zero(flags, gfp));
+		sound = wants_zero(flags, gfp) ? own_cleared(heap, n, addrs) :
+						 own_as_they_are(heap, n, addrs);
 	} while (n && !sound);
 	if (!n)
 		atomic64_inc(&heap->failed);
@@ -293,7 +393,7 @@ static unsigned int cached_extents(struct karena_central *central, unsigned int 
 	unsigned int n, i;
 
 	n = take_cached(central, min(most, to->room), addrs);
-	n = own_all(central->heap, n, addrs, true);
+	n = own_cleared(central->heap, n, addrs);
 	for (i = 0; i < n; i++)
 		to->extent[i] = (struct karena_extent){ addrs[i], addrs[i] + central->size };
 	to->nr = n;
@@ -302,12 +402,12 @@ static unsigned int cached_extents(struct karena_central *central, unsigned int 
 
 static void own_extent(struct karena_heap *heap, const struct karena_extent *extent)
 {
-	/* It stays, as in own_all(). */
+	/* It stays, as in own_cleared(). */
 	struct karena_span *span = karena_span_at(heap, extent->start);
 	u32 index = karena_span_index(span, extent->start - span->base);
 	u32 end = karena_span_index(span, extent->end - span->base);
 
-	own_run(span, index, end - index, true);
+	own_run(span, index, end - index);
 }
 
 /*

@@ -529,6 +529,8 @@ unsigned int karena_alloc_some(struct karena_central *central, unsigned int flag
 			       unsigned int count, unsigned long *addrs);
 unsigned int karena_alloc_extents(struct karena_central *central, gfp_t gfp,
 				  unsigned int most, struct karena_extents *to);
+unsigned int karena_free_some(struct karena_heap *heap, unsigned int count,
+			      const unsigned long *addrs);
 
 /* object.c */
 struct karena_central *karena_size_central(struct karena_heap *heap, size_t size,

@@ -247,44 +247,66 @@ static void set_count(const struct karena_uheap *uh, struct karena_cpu_magazine 
 	WRITE_ONCE(magazine->top, first_of(uh, number) + count);
 }
 
-/* The slots of a CPU, of which the page that was used last is known. */
-struct slots {
-	struct karena_uheap *uh;
-	unsigned int cpu;
-	unsigned int page;
-	u32 *first;			/* of that page; NULL if it is not there */
-};
-
-static u32 *slot_at(struct slots *slots, unsigned int i)
+/*
+ * Slots of a CPU from @i on; fewer than @n, if not all are in one page.  NULL: that is not
+ * there, as nobody has had any of them.
+ */
+static u32 *slots_at(struct karena_uheap *uh, unsigned int cpu, unsigned int i, unsigned int *n)
 {
-	if (!slots->first || slots->page != i / PER_PAGE) {
-		slots->page = i / PER_PAGE;
-		slots->first = karena_region_find(&slots->uh->magazines,
-						  pgoff_of(slots->cpu, i));
+	u32 *first = karena_region_find(&uh->magazines, pgoff_of(cpu, i));
+
+	*n = min_t(unsigned int, *n, PER_PAGE - i % PER_PAGE);
+	return first ? first + i % PER_PAGE : NULL;
+}
+
+/* What they say, which programs wrote. */
+static void read_slots(struct karena_uheap *uh, unsigned int cpu, unsigned int i,
+		       unsigned long *addrs, unsigned int n)
+{
+	unsigned int j, some;
+	const u32 *slot;
+
+	for (; n; n -= some, i += some, addrs += some) {
+		some = n;
+		slot = slots_at(uh, cpu, i, &some);
+		for (j = 0; j < some; j++)
+			addrs[j] = uh->heap.base +
+				   (slot ? (u64)READ_ONCE(slot[j]) * KARENA_SLOT_UNIT : 0);
 	}
-	return slots->first ? slots->first + i % PER_PAGE : NULL;
 }
 
-/* Programs write there; where nobody has, there is no page. */
-static u32 read_slot(struct slots *slots, unsigned int i)
+/* How many have been written. */
+static unsigned int write_slots(struct karena_uheap *uh, unsigned int cpu, unsigned int i,
+				const unsigned long *addrs, unsigned int n)
 {
-	const u32 *slot = slot_at(slots, i);
+	unsigned int j, some, done;
+	u32 *slot;
 
-	return slot ? READ_ONCE(*slot) : 0;
+	for (done = 0; done < n; done += some) {
+		some = n - done;
+		slot = slots_at(uh, cpu, i + done, &some);
+		if (!slot)
+			break;
+		for (j = 0; j < some; j++)
+			WRITE_ONCE(slot[j], (addrs[done + j] - uh->heap.base) / KARENA_SLOT_UNIT);
+	}
+	return done;
 }
 
-static bool write_slot(struct slots *slots, unsigned int i, u32 value)
+/* @count of them go down by @n. */
+static void move_slots(struct karena_uheap *uh, unsigned int cpu, unsigned int i, unsigned int n,
+		       unsigned int count)
 {
-	u32 *slot = slot_at(slots, i);
+	unsigned int some;
+	u32 *from, *to;
 
-	if (slot)
-		WRITE_ONCE(*slot, value);
-	return slot;
-}
-
-static unsigned long object_at(struct slots *slots, unsigned int i)
-{
-	return slots->uh->heap.base + (u64)read_slot(slots, i) * KARENA_SLOT_UNIT;
+	for (; count; count -= some, i += some) {
+		some = count;
+		to = slots_at(uh, cpu, i, &some);
+		from = slots_at(uh, cpu, i + n, &some);
+		if (to && from)
+			memmove(to, from, some * sizeof(*to));
+	}
 }
 
 /* Makes the pages of a magazine of a CPU; false without memory. */
@@ -306,26 +328,22 @@ static bool make_pages(struct karena_uheap *uh, unsigned int cpu, unsigned int n
 static unsigned int give(struct karena_uheap *uh, unsigned int number, const unsigned long *addrs,
 			 unsigned int n)
 {
-	unsigned int i, count = 0, capacity = 0;
+	unsigned int cpu, count = 0, capacity = 0;
 	struct karena_cpu_magazine *magazine;
-	struct slots slots = { .uh = uh };
 
 	preempt_disable();
-	slots.cpu = smp_processor_id();
-	magazine = magazine_of(uh, slots.cpu, number);
+	cpu = smp_processor_id();
+	magazine = magazine_of(uh, cpu, number);
 	if (magazine) {
 		count = count_of(uh, magazine, number);
 		capacity = capacity_of(uh, magazine, number);
 	}
 	n = min(n, capacity - min(count, capacity));
-	for (i = 0; i < n; i++)
-		if (!write_slot(&slots, first_of(uh, number) + count + i,
-				(addrs[i] - uh->heap.base) / KARENA_SLOT_UNIT))
-			break;
-	if (i)
-		set_count(uh, magazine, number, count + i);
+	n = write_slots(uh, cpu, first_of(uh, number) + count, addrs, n);
+	if (n)
+		set_count(uh, magazine, number, count + n);
 	preempt_enable();
-	return i;
+	return n;
 }
 
 /* For twice as many from here on, up to its room; for how many it was. */
@@ -412,35 +430,22 @@ static void count_demand(struct karena_uheap *uh, struct demand *demand)
 		demand->more = max(widen(uh, demand->number) / 2, 1u);
 }
 
-/* What was not taken goes down to the begin. */
-static void move_down(const struct slots *slots, unsigned int first, unsigned int n,
-		      unsigned int count)
-{
-	struct slots from = *slots, to = *slots;
-	unsigned int i;
-
-	for (i = first; i < first + count; i++)
-		write_slot(&to, i, read_slot(&from, i + n));
-}
-
 /* Takes out what came first, but for @keep objects; how many. */
 static unsigned int take(struct karena_uheap *uh, unsigned int number, unsigned int keep,
 			 unsigned long *addrs, unsigned int most)
 {
-	unsigned int i, count, n = 0, first = first_of(uh, number);
+	unsigned int cpu, count, n = 0, first = first_of(uh, number);
 	struct karena_cpu_magazine *magazine;
-	struct slots slots = { .uh = uh };
 
 	preempt_disable();
-	slots.cpu = smp_processor_id();
-	magazine = magazine_of(uh, slots.cpu, number);
+	cpu = smp_processor_id();
+	magazine = magazine_of(uh, cpu, number);
 	count = magazine ? count_of(uh, magazine, number) : 0;
 	if (count > keep)
 		n = min(count - keep, most);
-	for (i = 0; i < n; i++)
-		addrs[i] = object_at(&slots, first + i);
 	if (n) {
-		move_down(&slots, first, n, count - n);
+		read_slots(uh, cpu, first, addrs, n);
+		move_slots(uh, cpu, first, n, count - n);
 		set_count(uh, magazine, number, count - n);
 	}
 	preempt_enable();
@@ -462,10 +467,16 @@ static void take_to_list(struct karena_uheap *uh, unsigned int number, unsigned 
 /* Frees what is on a list; how many of it were no objects. */
 static unsigned int free_list(struct karena_uheap *uh, const struct karena_inflight *list)
 {
-	unsigned int i, wrong = 0;
+	unsigned int i, n, wrong = 0;
 
-	for (i = 0; i < list->nr; i++)
+	for (i = 0; i < list->nr; i += n) {
+		/* In a collected heap there is more to do for each. */
+		n = uh->heap.gc ? 0 : karena_free_some(&uh->heap, list->nr - i, list->addrs + i);
+		if (n)
+			continue;
 		wrong += karena_free_in_window(uh, list->addrs[i]) != KARENA_REJECT_NONE;
+		n = 1;
+	}
 	return wrong;
 }
 
@@ -649,16 +660,28 @@ int karena_magazines_arm(struct karena_uheap *uh)
 	return 0;
 }
 
+static void visit_slots(struct karena_uheap *uh, unsigned int cpu, unsigned int i,
+			unsigned int n, karena_visit_t *visit, void *arg)
+{
+	unsigned long addrs[BATCH];
+	unsigned int j, some;
+
+	for (; n; n -= some, i += some) {
+		some = min(n, BATCH);
+		read_slots(uh, cpu, i, addrs, some);
+		for (j = 0; j < some; j++)
+			visit(arg, addrs[j]);
+	}
+}
+
 static void visit_cpu(struct karena_uheap *uh, unsigned int cpu, karena_visit_t *visit, void *arg)
 {
 	const struct karena_cpu_magazine *first = magazine_of(uh, cpu, 0);
-	struct slots slots = { .uh = uh, .cpu = cpu };
-	unsigned int i, number, count;
+	unsigned int number;
 
 	for (number = 0; first && number < KARENA_NR_MAGAZINES; number++) {
-		count = count_of(uh, first + number, number);
-		for (i = 0; i < count; i++)
-			visit(arg, object_at(&slots, first_of(uh, number) + i));
+		visit_slots(uh, cpu, first_of(uh, number), count_of(uh, first + number, number),
+			    visit, arg);
 		karena_rest(uh);
 	}
 }

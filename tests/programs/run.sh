@@ -134,7 +134,8 @@ redis_start() {
 	redis-server --port 0 --unixsocket "$PWD/socket" --dir "$PWD" --save "" \
 		--enable-debug-command yes --daemonize no >log 2>&1 &
 	server=$!
-	until redis-cli -s "$PWD/socket" ping >/dev/null 2>&1; do
+	# While it loads its file it answers, but with an error.
+	until [ "$(redis-cli -s "$PWD/socket" ping 2>&1)" = PONG ]; do
 		kill -0 $server || return 1
 		sleep 0.1
 	done

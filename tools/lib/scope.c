@@ -409,17 +409,21 @@ static void *take_local(struct karena_scope *scope, size_t size)
 	return karena_region_take(region, size);
 }
 
-EXPORT void *karena_scope_alloc(struct karena_scope *scope, size_t size)
+/* Not inline: whoever finds room need not save registers for it. */
+static __attribute__((noinline)) void *take_slowly(struct karena_scope *scope, size_t size)
 {
-	void *object = karena_region_take(scope->region, size);
-
-	if (object)
-		return object;
 	if (!size) {
 		errno = EINVAL;
 		return NULL;
 	}
 	return scope->flags ? take_local(scope, size) : take_collected(scope, size);
+}
+
+EXPORT void *karena_scope_alloc(struct karena_scope *scope, size_t size)
+{
+	void *object = karena_region_take(scope->region, size);
+
+	return object ? object : take_slowly(scope, size);
 }
 
 EXPORT void *karena_scope_new(struct karena_scope *scope, struct karena_type type)
