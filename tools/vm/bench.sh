@@ -151,6 +151,17 @@ bench_malloc() {
 		--append "init_on_alloc=0" "$kernel" -- "$KARENA_VM/guest.sh" bench malloc >"$log" ||
 		{ tail -n 5 "$log" >&2; exit 1; }
 	report malloc "$kernel" malloc/report.awk "$log"
+	bench_malloc_instructions
+}
+
+# The same by the number of instructions, which is the same in each run.
+bench_malloc_instructions() {
+	local kernel=stock-6.1 log=$KARENA_BUILD/vm/logs/bench-malloc-instructions.log
+	say "benchmark malloc on $kernel, in instructions"
+	KARENA_RUNS=1 "$KARENA_VM/run.sh" --name bench-malloc-instructions --memory 3G \
+		--timeout 1800 --append "init_on_alloc=0" --instructions "$kernel" -- \
+		"$KARENA_VM/guest.sh" bench malloc >"$log" || { tail -n 5 "$log" >&2; exit 1; }
+	report malloc "$kernel in instructions" malloc/report.awk -v instructions=1 "$log"
 }
 
 life_cycle_programs() {

@@ -5,6 +5,9 @@
 #
 #	usage: awk -v machine=NAME -v json=FILE -f lib.awk -f report.awk LOG
 #
+# With -v instructions=1 the machine counted instructions, one a nanosecond, and the time of a
+# program is that of its CPU: what it waits for takes as long as it takes.
+#
 # Times are medians of all runs.  ratio is how many times faster karena is than the best of
 # the others, or how much less memory it has than mimalloc; target what has been promised.
 # Exit status 1 if something stays below its target or a program failed, 2 if there is
@@ -28,6 +31,8 @@ BEGIN {
 		has_failed(run)
 		next
 	}
+	if (instructions && field["case"] !~ /-/)
+		field["ps"] = field["cpu_us"] * 1000000
 	if (field["rss_kib"])
 		field["rss"] = field["rss_kib"] * 1024
 	add_run(run)
