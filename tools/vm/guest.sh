@@ -29,7 +29,7 @@ case $KARENA_MACHINE in
 uml-debug|kcsan) export KARENA_SLOW=1
 		limit=${KARENA_PROGRAM_LIMIT:-800} ;;
 esac
-[ -z "${KARENA_LONG:-}" ] || limit=3600
+[ -z "${KARENA_LONG:-}" ] || limit=7200
 
 # How many times slower than UML: detectors, and QEMU without KVM, or with both.
 case $KARENA_MACHINE in
