@@ -769,7 +769,7 @@ static void asked_for_while_it_dies(void)
 
 /* --- kills --- */
 
-#define LOG 65536u
+#define LOG (1u << 20)	/* a kill comes after some dozens of events, or hundreds */
 
 /* Where readers put what they are told; behind the last one all is 0. */
 static struct karena_event *told_log;

@@ -374,41 +374,39 @@ static unsigned long status_of(const char *name)
 	return value;
 }
 
-static void *many[4096];
-
-/* RSS in KiB, when there are some 64 MiB of objects. */
-static unsigned long make_many(void)
+/* KiB before, and with, some 64 MiB of objects, which are free again; false: nothing to see. */
+static bool rise_and_fall(unsigned long *before, unsigned long *full)
 {
+	static void *object[4096];
 	unsigned int i;
 
+	if (without_device) {
+		tap_skip("this is glibc's");
+		return false;
+	}
+	malloc_trim(0);
+	*before = status_of("VmRSS");
 	for (i = 0; i < 4096; i++)
-		many[i] = memset(malloc(16 * KIB), 1, 16 * KIB);
-	return status_of("VmRSS");
+		object[i] = memset(malloc(16 * KIB), 1, 16 * KIB);
+	*full = status_of("VmRSS");
+	for (i = 0; i < 4096; i++)
+		free(object[i]);
+	return check(*full > *before + 60 * KIB);
 }
 
-static void free_many(void)
+static bool has_fallen(unsigned long before)
 {
-	unsigned int i;
-
-	for (i = 0; i < 4096; i++)
-		free(many[i]);
+	return status_of("VmRSS") < before + 8 * KIB;
 }
 
 static void case_gives_back(void)
 {
 	unsigned long before, full;
 
-	if (without_device) {
-		tap_skip("this is glibc's");
+	if (!rise_and_fall(&before, &full))
 		return;
-	}
-	malloc_trim(0);
-	before = status_of("VmRSS");
-	full = make_many();
-	check(full > before + 60 * KIB);
-	free_many();
 	check(malloc_trim(0));
-	if (!check(status_of("VmRSS") < before + 8 * KIB))
+	if (!check(has_fallen(before)))
 		tap_diag("%lu KiB, then %lu, then %lu", before, full, status_of("VmRSS"));
 }
 
@@ -418,21 +416,14 @@ static void case_gives_back_later(void)
 	unsigned long before, full;
 	unsigned int i;
 
-	if (without_device) {
-		tap_skip("this is glibc's");
+	if (!rise_and_fall(&before, &full))
 		return;
-	}
-	malloc_trim(0);
-	before = status_of("VmRSS");
-	full = make_many();
-	free_many();
 	/* It takes a second, or two. */
-	for (i = 0; i < 1200 && status_of("VmRSS") > before + 8 * KIB; i++) {
+	for (i = 0; i < 1200 && !has_fallen(before); i++) {
 		usleep(50000);
 		free(hide(malloc(300 * KIB)));
 	}
-	check(full > before + 60 * KIB);
-	if (!check(i < 1200))
+	if (!check(has_fallen(before)))
 		tap_diag("%lu KiB, then %lu, then %lu", before, full, status_of("VmRSS"));
 }
 
