@@ -115,6 +115,10 @@ static inline void clear(struct karena *heap, char *from, const char *end)
 		will_overwrite(heap, from, (end - from) / sizeof(void *));
 	for (; end - from >= CLEAR; from += CLEAR)
 		memset(from, 0, CLEAR);
+	if (end - from >= CLEAR / 4) {
+		memset(from, 0, end - from);
+		return;
+	}
 	for (; from < end; from += KARENA_SCOPE_UNIT) {
 		__builtin_memset(from, 0, KARENA_SCOPE_UNIT);
 		__asm__ __volatile__("" : : : "memory");

@@ -29,17 +29,27 @@ struct karena_region {
 	int escaped;		/* and it has told of something */
 };
 
+/* Whether an object fits; of a size that the compiler knows, no sum can overflow. */
+static inline int karena_region_has(const struct karena_region *region, size_t size, size_t bytes)
+{
+	if (__builtin_constant_p(size) && size - 1 < KARENA_PAGE_SIZE)
+		return (__UINTPTR_TYPE__)region->next + bytes <= (__UINTPTR_TYPE__)region->end;
+	return size - 1 < (size_t)(region->end - region->next);
+}
+
 /* NULL if it does not fit, which 0 bytes never do. */
 static inline void *karena_region_take(struct karena_region *region, size_t size)
 {
 	size_t bytes = (size + KARENA_SCOPE_UNIT - 1) & -(size_t)KARENA_SCOPE_UNIT;
 	char *object = region->next;
 
-	if (__builtin_expect(size - 1 >= (size_t)(region->end - object), 0))
+	if (__builtin_expect(!karena_region_has(region, size, bytes), 0))
 		return NULL;
 	/* In a register before the region is beyond it. */
 	__asm__ __volatile__("" : "+r"(object) : : "memory");
 	region->next = object + bytes;
+	if (!object)
+		__builtin_unreachable();
 	return object;
 }
 
