@@ -668,8 +668,8 @@ KARENA_ASSERT(sizeof(struct karena_grow) == 16);
 /**
  * struct karena_release - KARENA_IOC_RELEASE: memory of a private heap to give back
  * @size: sizeof(struct karena_release)
- * @flags: KARENA_RELEASE_ALL: all that is free, else what is not worth keeping, which is
- *	less than was used a second ago, and a tenth of that
+ * @flags: KARENA_RELEASE_ALL: all that is free, else all but what is worth keeping: what was
+ *	used at most within the last second, and a tenth of that
  * @start: in: what the last call told, and has been given back since; out: address of
  *	memory that is free in the heap, to be given back (MADV_DONTNEED)
  * @length: in, out: its bytes; 0 if there is none

@@ -108,7 +108,7 @@ static void use_chunk(struct karena_region *region, struct karena_tail *tail)
 	region->end = (char *)tail;
 }
 
-/* Whole units: for some hundred bytes, memset() takes longer to begin than this in all. */
+/* Whole units: for a hundred bytes or two, memset() takes longer to begin than this in all. */
 static inline void clear(struct karena *heap, char *from, const char *end)
 {
 	if (heap->barrier)
